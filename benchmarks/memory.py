@@ -1,0 +1,82 @@
+"""Peak memory of a run over one shard against four shards of the same size.
+
+Samples the resident memory of the driver, the JVM and the Python workers while `parrot run` works on a drawn
+corpus. Memory must not grow with the number of shards.
+
+    python -m benchmarks.memory --samples-per-shard 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from spark_jobs.demo.corpus import write_corpus
+
+MB = 1024 * 1024
+
+
+def main() -> None:
+    """Measure both and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples-per-shard", type=int, default=64)
+    parser.add_argument("--stages", nargs="+", default=["ingest", "embed", "spot_text", "overlap"])
+    arguments = parser.parse_args()
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for shards in (1, 4):
+            root = Path(folder) / str(shards)
+            corpus = write_corpus(
+                root / "corpus", samples=shards * arguments.samples_per_shard, shards=shards
+            )
+            peaks[shards] = peak_memory(
+                ["run", *arguments.stages, "--source", corpus.webdataset, "--dataset", "d"],
+                root / "warehouse",
+            )
+            shown = "  ".join(f"{kind} {peak / MB:,.0f} MB" for kind, peak in peaks[shards].items())
+            print(f"{shards} shard(s): {shown}")
+    for kind, peak in peaks[4].items():
+        print(f"{kind}: four shards take {peak / peaks[1][kind]:.2f} times the memory of one")
+
+
+def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
+    """Peak resident bytes of a command: driver, JVM, largest Python worker, and all together."""
+    command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments), "--warehouse", str(warehouse)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    peaks = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
+    while process.poll() is None:
+        found = resident(psutil.Process(process.pid))
+        for kind, value in found.items():
+            peaks[kind] = max(peaks[kind], value)
+        time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit(f"the run failed with exit code {process.returncode}")
+    return peaks
+
+
+def resident(driver: psutil.Process) -> dict[str, int]:
+    """Resident bytes now, by kind of process."""
+    sizes = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
+    try:
+        processes = [driver, *driver.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return sizes
+    for process in processes:
+        try:
+            size, name = process.memory_info().rss, process.name()
+        except psutil.NoSuchProcess:
+            continue
+        kind = "driver" if process == driver else "JVM" if "java" in name else "largest worker"
+        sizes[kind] = max(sizes[kind], size)
+        sizes["all"] += size
+    return sizes
+
+
+if __name__ == "__main__":
+    main()

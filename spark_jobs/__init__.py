@@ -1,0 +1,1 @@
+"""Spark jobs that measure parrot captions, cut them out, and prove that the cut helps."""

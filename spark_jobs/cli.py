@@ -1,0 +1,230 @@
+"""The command line. Parses, prints, exits; everything else is imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure parrot captions in image-text data, cut them out, and prove that the cut helps.",
+)
+
+_WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema"
+Warehouse = Annotated[str, typer.Option("--warehouse", help=_WAREHOUSE_HELP)]
+Config = Annotated[str | None, typer.Option("--config", help="YAML file with any of the settings")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's too")]
+
+
+@app.command()
+def run(
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages; none: those that profile")] = None,
+    source: Annotated[str | None, typer.Option(help="Folder or URI of the image-text pairs")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the dataset in the tables")] = None,
+    warehouse: Annotated[str | None, typer.Option(help=_WAREHOUSE_HELP)] = None,
+    config: Config = None,
+    set_: Set = None,
+    limit: Annotated[int | None, typer.Option(help="Work on a fixed sample of this many shards")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ingest shards again that changed")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed rows again")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop")] = False,
+    debug: Debug = False,
+) -> None:
+    """Bring a dataset's tables up to date: ingest, measure, explain."""
+    options = {
+        "source": source,
+        "dataset": dataset,
+        "warehouse": warehouse,
+        "limit": limit,
+        "refresh": refresh or None,
+        "retry_failed": retry_failed or None,
+    }
+
+    def work() -> None:
+        from spark_jobs.config import load_config
+        from spark_jobs.pipeline import select
+
+        chosen = select(stages or [])
+        loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
+        _run(loaded, chosen, dry_run=dry_run)
+
+    _guarded(work, debug=debug)
+
+
+def _run(config: Any, stages: Any, *, dry_run: bool) -> None:
+    from spark_jobs.commands.run import check, run_stages
+    from spark_jobs.session import open_session
+
+    check(config, stages)
+    spark = open_session(config.session)
+    if dry_run:
+        from spark_jobs.commands.dry_run import print_plan
+
+        print_plan(spark, config, stages)
+        return
+    run_stages(spark, config, stages)
+
+
+@app.command()
+def status(warehouse: Warehouse, debug: Debug = False) -> None:
+    """Show each table: rows, shards done and pending, failures, last run."""
+
+    def work() -> None:
+        from spark_jobs.commands.status import print_status
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        config = load_config(options={"warehouse": warehouse})
+        _require_warehouse(warehouse)
+        print_status(open_session(config.session), config)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A query; every table and view is known by its name")],
+    warehouse: Warehouse,
+    format_: Annotated[str, typer.Option("--format", help="table, csv or json")] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to a .csv or .parquet file instead")] = None,
+    debug: Debug = False,
+) -> None:
+    """Query the tables; nothing but the result goes to standard output."""
+
+    def work() -> None:
+        from spark_jobs.commands.sql import check_output, run_query
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        config = load_config(options={"warehouse": warehouse})
+        check_output(format_, output)
+        _require_warehouse(warehouse)
+        run_query(open_session(config.session), config, query, style=format_, output=output)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A table or a stage")],
+    debug: Debug = False,
+) -> None:
+    """Say what a table holds, column by column, or what a stage does and how it is configured."""
+
+    def work() -> None:
+        from spark_jobs.commands.describe import print_description
+
+        print_description(name)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def report(
+    warehouse: Warehouse,
+    output: Annotated[
+        str | None, typer.Option(help="File or URI; default: report.html in the warehouse")
+    ] = None,
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Write the HTML report of what the warehouse holds."""
+
+    def work() -> None:
+        from spark_jobs.commands.run import say
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+        from spark_jobs.stages.report import run as write_report
+
+        overrides = tuple(set_ or ()) + ((f"report.output={output}",) if output else ())
+        config = load_config(overrides=overrides, options={"warehouse": warehouse})
+        _require_warehouse(warehouse)
+        say(write_report(open_session(config.session), config))
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def demo(
+    to: Annotated[Path, typer.Option(help="Folder for corpus, tables and report")] = Path("demo"),
+    samples: Annotated[int, typer.Option(help="Samples of the corpus")] = 240,
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Draw a small corpus with planted text, profile it, and compare measured with planted."""
+
+    def work() -> None:
+        from spark_jobs.demo.run import run_demo
+
+        run_demo(to, samples=samples, overrides=tuple(set_ or ()))
+
+    _guarded(work, debug=debug)
+
+
+def _require_warehouse(warehouse: str) -> None:
+    from spark_jobs.config import is_catalog
+    from spark_jobs.errors import WarehouseError
+
+    if not is_catalog(warehouse) and "://" not in warehouse and not Path(warehouse).is_dir():
+        raise WarehouseError(
+            f"no warehouse at {warehouse}: give the folder that `parrot run --warehouse` wrote to"
+        )
+
+
+def _guarded(work: Any, *, debug: bool) -> None:
+    """Run a command; errors go to standard error, with a stack trace only where it was asked for."""
+    from spark_jobs.errors import ParrotError
+
+    try:
+        work()
+    except ParrotError as error:
+        if debug:
+            raise
+        _fail(f"error: {error}")
+    except KeyboardInterrupt:
+        _fail("interrupted: finished chunks are kept; the same command continues", code=130)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"error: {_sentence(error)}\nThis was not expected; --debug shows where it happened")
+
+
+def _sentence(error: Exception) -> str:
+    """What an unexpected error says, in one line.
+
+    An error in a Python worker comes wrapped in Java's; the worker's own words are the last line of its
+    stack trace.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    trace = next((place for place, line in enumerate(lines) if line.startswith("Traceback")), None)
+    if trace is not None:
+        told = [line for line in lines[trace + 1 :] if not line[0].isspace() and ": " in line]
+        if told:
+            return told[0][:1000]
+    first = next((line.strip() for line in lines if "Exception" in line or "Error" in line), lines[0])
+    return f"{type(error).__name__}: {first[:1000]}"
+
+
+def _fail(message: str, *, code: int = 1) -> None:
+    sys.stdout.flush()
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of the console script, and of Databricks wheel tasks, which take any exit for a failure."""
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code:
+            raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`parrot describe`: what a table holds, what a stage does."""
+
+from __future__ import annotations
+
+import difflib
+
+from rich.table import Table
+
+from schemas import TABLES
+from spark_jobs.config import RunConfig
+from spark_jobs.errors import ConfigError
+from spark_jobs.pipeline import STAGES, Stage, maker_of
+from spark_jobs.runner.progress import output_console
+
+
+def print_description(name: str) -> None:
+    """Describe a table or a stage.
+
+    Raises:
+        ConfigError: If there is neither of that name.
+    """
+    stages = {stage.name: stage for stage in STAGES}
+    if name in stages:
+        _print_stage(stages[name])
+    elif name in TABLES:
+        _print_table(name)
+    else:
+        known = [*stages, *TABLES]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"no stage or table {name}.{hint} Stages: {', '.join(stages)}. Tables: {', '.join(TABLES)}"
+        )
+
+
+def _print_table(name: str) -> None:
+    spec = TABLES[name]
+    maker = "every stage" if name == "stage_runs" else maker_of(name)
+    console = output_console()
+    console.print(f"{name}: a row is {spec.meaning}. Made by {maker}. Key: {', '.join(spec.key)}")
+    table = Table("column", "type", "meaning")
+    for field in spec.schema.fields:
+        kind = field.dataType.simpleString()
+        table.add_row(field.name, kind if len(kind) <= 40 else f"{kind[:37]}...", field.metadata["comment"])
+    console.print(table)
+
+
+def _print_stage(stage: Stage) -> None:
+    console = output_console()
+    console.print(f"{stage.name}: {stage.meaning}")
+    console.print(
+        f"reads {', '.join(stage.reads) or 'the source'}; writes {', '.join(stage.writes) or 'a file'}"
+    )
+    section = RunConfig.model_fields.get(stage.name)
+    model = section.annotation if section else None
+    fields = getattr(model, "model_fields", {})
+    if not fields:
+        return
+    table = Table("setting (--set)", "default", "meaning")
+    for key, field in fields.items():
+        table.add_row(f"{stage.name}.{key}", str(field.default), field.description or "")
+    console.print(table)

@@ -1,0 +1,116 @@
+"""A `parrot run`: check everything first, then stage by stage, tracked in MLflow."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from spark_jobs import tracking
+from spark_jobs.pipeline import Stage
+from spark_jobs.runner.progress import console
+from spark_jobs.runner.run_log import parrot_version, run_id
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.sources import recognise
+from spark_jobs.tables import Tables, check_writable
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.config import RunConfig
+
+
+def check(config: RunConfig, stages: list[Stage]) -> None:
+    """Find what would stop the run, before Spark starts and any work is done.
+
+    Raises:
+        ParrotError: The first fault: no dataset name, no such source, no such model, no way to write.
+    """
+    names = {stage.name for stage in stages}
+    if names - {"report"}:
+        _ = config.dataset_name
+    if config.source is not None:
+        recognise(config.source, config.ingest.kind)
+    check_writable(config.warehouse)
+    if "embed" in names:
+        from spark_jobs.stages.embed import clip_of
+
+        clip_of(config.embed)
+    if "spot_text" in names:
+        from spark_jobs.stages.spot_text import spotter_of
+
+        spotter_of(config.spot_text)
+
+
+def run_stages(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> list[StageReport]:
+    """Run stages in order, each as a nested MLflow run, and say what each did."""
+    reports = []
+    with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
+        for stage in stages:
+            with tracking.stage_run(stage.name):
+                tracking.params(_stage_params(config, stage))
+                report = stage.load()(spark, config)
+                _track(report)
+            say(report)
+            reports.append(report)
+        tracking.metrics({f"{report.stage} seconds": report.seconds for report in reports})
+        Tables(spark, config.warehouse).publish_views()
+    return reports
+
+
+def say(report: StageReport) -> None:
+    """Tell a person what a stage did, in one line, and what they must know."""
+    if report.rows:
+        rate = f", {report.rows / report.seconds:,.1f}/s" if report.seconds else ""
+        done = f"{report.rows:,} rows in {report.seconds:,.1f} s{rate}"
+        if report.failed or report.skipped:
+            done += f" ({report.failed:,} failed, {report.skipped:,} skipped)"
+        if report.shards_kept:
+            done += f"; {report.shards_kept:,} shard(s) were up to date"
+    elif report.did_nothing:
+        done = "up to date"
+    else:
+        done = f"done in {report.seconds:,.1f} s"
+    console.print(f"[bold]{report.stage:>12}[/bold]  {done}")
+    for note in report.notes:
+        console.print(f"{'':>12}  {note}", markup=False, soft_wrap=True)
+
+
+def _params(config: RunConfig, stages: list[Stage]) -> dict[str, object]:
+    values: dict[str, object] = {
+        "run_id": run_id(),
+        "parrot_version": parrot_version(),
+        "stages": " ".join(stage.name for stage in stages),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    # Spark settings and addresses may hold secrets.
+    shown = config.model_dump(mode="json", exclude={"session": {"spark"}, "tracking": {"uri"}})
+    for name, value in shown.items():
+        values[name] = json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+    return values
+
+
+def _stage_params(config: RunConfig, stage: Stage) -> dict[str, object]:
+    section = getattr(config, stage.name, None)
+    return section.model_dump(mode="json") if section is not None else {}
+
+
+def _track(report: StageReport) -> None:
+    numbers = {
+        "rows": report.rows,
+        "failed": report.failed,
+        "skipped": report.skipped,
+        "shards_done": report.shards_done,
+        "shards_kept": report.shards_kept,
+        "seconds": report.seconds,
+    }
+    tracking.metrics({name: float(value) for name, value in numbers.items()})
+    tracking.metrics({f"worker_seconds_{phase}": seconds for phase, seconds in report.phase_seconds.items()})
+    tracking.metrics(report.results)
+    tracking.params({f"run_key {table}": key for table, key in report.run_keys.items()})
+    tracking.params({f"version_read {table}": version for table, version in report.versions_read.items()})
+    tracking.params(
+        {f"version_written {table}": version for table, version in report.versions_written.items()}
+    )
+    for path in report.artifacts:
+        tracking.artifact(path)

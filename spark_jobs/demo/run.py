@@ -1,0 +1,75 @@
+"""`parrot demo`: draw a corpus, profile it, compare what was measured with what was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas import caption_overlap, samples, spotted_text
+from spark_jobs.commands.run import check, run_stages
+from spark_jobs.config import RunConfig, load_config
+from spark_jobs.demo.comparison import MeasuredRow, compare, render
+from spark_jobs.demo.corpus import read_truth, write_corpus
+from spark_jobs.pipeline import select
+from spark_jobs.runner.progress import console
+from spark_jobs.session import open_session
+from spark_jobs.tables import Tables
+from udfs.tokens import normalised_words
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from schemas._table import TableSpec
+
+_DATASET = "demo"
+
+
+def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
+    """Draw, run, compare.
+
+    Args:
+        to: Folder: `corpus`, `warehouse` and `report.html` go there.
+        samples: Size of the corpus.
+        overrides: `section.key=value` settings.
+    """
+    corpus = write_corpus(to / "corpus", samples=samples)
+    state = "drawn" if corpus.written else "found"
+    console.print(f"[bold]{'corpus':>12}[/bold]  {corpus.samples} samples in {corpus.shards} shards {state}")
+    options = {"source": str(corpus.webdataset), "dataset": _DATASET, "warehouse": str(to / "warehouse")}
+    config = load_config(options=options, overrides=(f"report.output={to / 'report.html'}", *overrides))
+    stages = select([])
+    check(config, stages)
+    spark = open_session(config.session)
+    run_stages(spark, config, stages)
+    console.print(render(compare(read_truth(corpus.truth), _measured(spark, config))))
+    console.print(
+        f"Open {to / 'report.html'} in a browser, or ask the tables:\n"
+        f'  parrot sql --warehouse {to / "warehouse"} "SELECT image_type, count(*) AS images, '
+        'avg(cotr) AS cotr FROM caption_overlap GROUP BY image_type"',
+        soft_wrap=True,
+    )
+
+
+def _measured(spark: SparkSession, config: RunConfig) -> Iterator[MeasuredRow]:
+    tables = Tables(spark, config.warehouse)
+    current = tables.current_run_keys()
+    keys = ["shard_id", "sample_id"]
+
+    def read(spec: TableSpec, *columns: str) -> DataFrame:
+        frame = tables.read(spec, dataset=_DATASET, run_key=current[_DATASET, spec.name])
+        return frame.select(*keys, *columns)
+
+    joined = (
+        read(samples.TABLE, "source_key")
+        .join(read(spotted_text.TABLE, "words", "status"), keys, "inner")
+        .join(read(caption_overlap.TABLE, "cotr", "image_type"), keys, "inner")
+    )
+    for row in joined.collect():
+        yield MeasuredRow(
+            key=row["source_key"],
+            status=row["status"],
+            words=tuple(token for word in row["words"] or () for token in normalised_words(word["text"])),
+            cotr=row["cotr"],
+            image_type=row["image_type"],
+        )

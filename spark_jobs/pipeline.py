@@ -1,0 +1,116 @@
+"""The one list of stages. Command line, documentation and job definitions are derived from it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_jobs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.config import RunConfig
+    from spark_jobs.runner.stage_report import StageReport
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Attributes:
+        name: Its name on the command line; also the name of its file in `spark_jobs/stages` and of its
+            section of the configuration.
+        meaning: What it does, one line.
+        reads: Tables it reads.
+        writes: Tables it writes.
+        uses_model: Whether it runs a model in Python workers (and gains from GPUs).
+        profiles: Whether `parrot run` without stage names includes it.
+    """
+
+    name: str
+    meaning: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    uses_model: bool = False
+    profiles: bool = True
+
+    def load(self) -> Callable[[SparkSession, RunConfig], StageReport]:
+        """Import the stage's `run` function."""
+        run: Callable[[SparkSession, RunConfig], StageReport]
+        run = importlib.import_module(f"spark_jobs.stages.{self.name}").run
+        return run
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("ingest", "List the source's samples and where their images lie", (), ("samples", "images")),
+    Stage(
+        "embed",
+        "CLIP vectors of image and caption, and their cosine",
+        ("samples", "images"),
+        ("clip_embeddings",),
+        uses_model=True,
+    ),
+    Stage(
+        "cluster",
+        "Clusters of the image vectors (PCA, k-means), merged into groups",
+        ("clip_embeddings",),
+        ("cluster_models", "cluster_assignments"),
+    ),
+    Stage(
+        "spot_text",
+        "Read the text that is visible in each image",
+        ("samples", "images"),
+        ("spotted_text",),
+        uses_model=True,
+    ),
+    Stage(
+        "overlap",
+        "Compare caption words with spotted words: CoTR, fuzzy CoTR, image type",
+        ("samples", "spotted_text"),
+        ("caption_overlap",),
+    ),
+    Stage(
+        "statistics",
+        "The paper's Table 1, CLIP scores by image type, and both by cluster",
+        ("caption_overlap", "clip_embeddings", "cluster_assignments"),
+        ("stat_overall", "stat_clip_score", "stat_cluster"),
+    ),
+    Stage(
+        "report",
+        "One HTML file with the numbers, plots and galleries",
+        (
+            "samples",
+            "images",
+            "clip_embeddings",
+            "spotted_text",
+            "caption_overlap",
+            "stat_overall",
+            "stat_clip_score",
+        ),
+        (),
+    ),
+)
+_BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def select(names: Sequence[str]) -> list[Stage]:
+    """The named stages in pipeline order; those that profile where none is named.
+
+    Raises:
+        ConfigError: If a name is unknown; names the valid ones.
+    """
+    unknown = [name for name in names if name not in _BY_NAME]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], _BY_NAME, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"unknown stage {', '.join(unknown)}.{hint} Stages: {', '.join(_BY_NAME)}")
+    return [stage for stage in STAGES if (stage.name in names if names else stage.profiles)]
+
+
+def maker_of(table: str) -> str:
+    """The stage that writes a table."""
+    return next((stage.name for stage in STAGES if table in stage.writes), "the stage that makes it")

@@ -1,0 +1,225 @@
+"""The gallery's parts: thumbnails with the spotted polygons drawn, captions with the co-emb words marked."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup, escape
+from PIL import Image, ImageDraw
+
+from spark_jobs.report import numbers
+from spark_jobs.report.content import GallerySample, Point, Reading
+from udfs.tokens import normalised_spans
+
+THUMBNAIL_PX = 256
+CAPTION_CHARACTERS = 280
+SPOTTED_WORDS = 40
+_JPEG_QUALITY = 82
+# The page's legend shows the same two (lighter in dark mode); both keep 3:1 against the halo they lie on.
+CO_EMB_COLOUR = (201, 60, 8)
+OTHER_COLOUR = (29, 95, 160)
+_HALO = (255, 255, 255, 215)
+_LINE_PX = 2.0
+_HALO_PX = 4.0
+_DASH_PX = (6.0, 4.0)
+_SUPERSAMPLING = 3
+_BLURRED_PX = 8  # an unsafe picture keeps this many pixels a side: colours, no forms
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample, ready for the template. Strings are unescaped unless they are `Markup`."""
+
+    sample_key: str
+    image_uri: str | None
+    alt: str
+    width: int | None
+    height: int | None
+    caption: Markup | None
+    cut_from: str | None
+    spotted: Markup | None
+    spotted_left_out: int
+    measured: bool
+    cotr: str
+    fuzzy_cotr: str
+    clip_score: str
+    error: str | None
+    blurred: bool
+
+
+def card(sample: GallerySample) -> Card:
+    """Make the card of one sample.
+
+    Raises:
+        ValueError: If the sample's pixels are no RGB image.
+    """
+    readings = sample.words or sample.lines
+    thumbnail = None if sample.pixels is None else draw_thumbnail(sample)
+    caption = None if sample.caption is None else mark(_shown(sample.caption), sample.co_emb_words)
+    spotted = [mark(_shown(reading.text), sample.co_emb_words) for reading in readings[:SPOTTED_WORDS]]
+    too_long = sample.caption is not None and len(sample.caption) > CAPTION_CHARACTERS
+    return Card(
+        sample_key=sample.sample_key,
+        image_uri=None if thumbnail is None else jpeg_data_uri(thumbnail),
+        alt=_alternative_text(sample, readings),
+        width=None if thumbnail is None else thumbnail.width,
+        height=None if thumbnail is None else thumbnail.height,
+        caption=caption,
+        cut_from=numbers.count(len(sample.caption)) if too_long and sample.caption else None,
+        spotted=Markup(" ").join(spotted) if spotted else None,
+        spotted_left_out=max(0, len(readings) - SPOTTED_WORDS),
+        measured=sample.image_type is not None,
+        cotr=numbers.percent(sample.cotr),
+        fuzzy_cotr=numbers.percent(sample.fuzzy_cotr),
+        clip_score=numbers.score(sample.clip_score),
+        error=None if sample.error is None else _shown(sample.error),
+        blurred=sample.unsafe and thumbnail is not None,
+    )
+
+
+def mark(text: str, words: Collection[str]) -> Markup:
+    """Escape `text` and put `<mark>` around every word whose normalised form is in `words`.
+
+    Args:
+        text: Any text; it is escaped.
+        words: Normalised words (`caption_overlap.co_emb_words`).
+
+    Returns:
+        HTML.
+    """
+    wanted = set(words)
+    pieces: list[Markup] = []
+    position = 0
+    for word, start, end in normalised_spans(text) if wanted else []:
+        # One character can hold two words ("½"): the second then starts before the first has ended.
+        start = max(start, position)
+        if word not in wanted or start >= end:
+            continue
+        pieces += [escape(text[position:start]), Markup("<mark>{}</mark>").format(text[start:end])]
+        position = end
+    return Markup("").join([*pieces, escape(text[position:])])
+
+
+def is_co_emb(reading: Reading, words: Collection[str]) -> bool:
+    """Whether the reading holds one of the normalised words."""
+    return bool(words) and any(word in words for word, _, _ in normalised_spans(reading.text))
+
+
+def draw_thumbnail(sample: GallerySample) -> Image.Image:
+    """Scale the image to at most 256 px a side, blur it if it is unsafe, and draw its polygons.
+
+    Readings that hold a co-emb word get a solid line in one colour, all others a dashed line in another.
+
+    Returns:
+        RGB image; never larger than the pixels given.
+
+    Raises:
+        ValueError: If the pixels are no (height, width, 3) uint8 array with at least one pixel.
+    """
+    pixels = sample.pixels
+    if (
+        pixels is None
+        or pixels.ndim != 3
+        or pixels.shape[2] != 3
+        or pixels.dtype != "uint8"
+        or not pixels.size
+    ):
+        found = "none" if pixels is None else f"{pixels.shape} {pixels.dtype}"
+        raise ValueError(
+            f"gallery sample {sample.sample_key}: "
+            f"expected pixels of shape (height, width, 3), uint8, found {found}"
+        )
+    image = Image.fromarray(pixels)
+    frame = (sample.image_width or image.width, sample.image_height or image.height)
+    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    if sample.unsafe:
+        image = _blurred(image)
+    readings = sample.words or sample.lines
+    marked = [is_co_emb(reading, set(sample.co_emb_words)) for reading in readings]
+    scale = (image.width / frame[0], image.height / frame[1])
+    polygons = [_scaled(reading.polygon, scale) for reading in readings]
+    others = [polygon for polygon, co_emb in zip(polygons, marked, strict=True) if polygon and not co_emb]
+    co_embs = [polygon for polygon, co_emb in zip(polygons, marked, strict=True) if polygon and co_emb]
+    return _with_outlines(image, others=others, co_embs=co_embs)
+
+
+def jpeg_data_uri(image: Image.Image) -> str:
+    """Encode an image as a `data:` address that a page can hold."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    # Few pixels rather than a filter: a filter can be undone in part.
+    coarse = image.resize(
+        (min(_BLURRED_PX, image.width), min(_BLURRED_PX, image.height)), Image.Resampling.BOX
+    )
+    return coarse.resize(image.size, Image.Resampling.BICUBIC)
+
+
+def _with_outlines(
+    image: Image.Image, *, others: list[list[Point]], co_embs: list[list[Point]]
+) -> Image.Image:
+    # Pillow draws without anti-aliasing: a larger overlay, scaled down, has smooth edges.
+    factor = _SUPERSAMPLING
+    overlay = Image.new("RGBA", (image.width * factor, image.height * factor), (255, 255, 255, 0))
+    draw = ImageDraw.Draw(overlay)
+    for polygons, colour, dashed in ((others, OTHER_COLOUR, True), (co_embs, CO_EMB_COLOUR, False)):
+        for polygon in polygons:
+            outline = [(x * factor, y * factor) for x, y in polygon]
+            ring = [*outline, outline[0]]
+            draw.line(ring, fill=_HALO, width=round(_HALO_PX * factor), joint="curve")
+            for stroke in _dashes(ring, [length * factor for length in _DASH_PX]) if dashed else [ring]:
+                draw.line(stroke, fill=(*colour, 255), width=round(_LINE_PX * factor), joint="curve")
+    small = overlay.resize(image.size, Image.Resampling.BOX)
+    return Image.alpha_composite(image.convert("RGBA"), small).convert("RGB")
+
+
+def _dashes(ring: list[Point], pattern: list[float]) -> Iterator[list[Point]]:
+    for (x0, y0), (x1, y1) in pairwise(ring):
+        length = math.hypot(x1 - x0, y1 - y0)
+        for index in range(math.ceil(length / sum(pattern))):
+            begin = index * sum(pattern) / length
+            end = min(1.0, begin + pattern[0] / length)
+            yield [(x0 + (x1 - x0) * t, y0 + (y1 - y0) * t) for t in (begin, end)]
+
+
+def _scaled(polygon: tuple[Point, ...], scale: Point) -> list[Point]:
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in polygon):
+        return []
+    # Far outside the picture there is nothing to see, but dashes without end.
+    limit = 2.0 * THUMBNAIL_PX
+    return [
+        (min(max(x * scale[0], -limit), limit), min(max(y * scale[1], -limit), limit)) for x, y in polygon
+    ]
+
+
+def _shown(text: str) -> str:
+    """Cut a text that is too long to show, between two words where there is a blank to cut at."""
+    if len(text) <= CAPTION_CHARACTERS:
+        return text
+    head = text[:CAPTION_CHARACTERS]
+    blank = max(head.rfind(" "), head.rfind("\n"), head.rfind("\t"))
+    return (head[:blank] if blank > CAPTION_CHARACTERS // 2 else head) + " \N{HORIZONTAL ELLIPSIS}"
+
+
+def _alternative_text(sample: GallerySample, readings: tuple[Reading, ...]) -> str:
+    words = set(sample.co_emb_words)
+    shown = readings[:SPOTTED_WORDS]
+    co_emb = [_shown(reading.text) for reading in shown if is_co_emb(reading, words)]
+    others = [_shown(reading.text) for reading in shown if not is_co_emb(reading, words)]
+    blurred = " (blurred)" if sample.unsafe else ""
+    parts = [f"Image of sample {sample.sample_key}{blurred}."]
+    if co_emb:
+        parts.append(f"Spotted and in the caption: {', '.join(co_emb)}.")
+    if others:
+        parts.append(f"Spotted, not in the caption: {', '.join(others)}.")
+    if not readings and sample.image_type is not None:
+        parts.append("No text spotted.")
+    return " ".join(parts)

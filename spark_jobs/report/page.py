@@ -1,0 +1,275 @@
+"""The page: one HTML file that opens offline, with no script and nothing to fetch."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from spark_jobs.report import numbers, paper
+from spark_jobs.report.content import (
+    IMAGE_TYPES,
+    DatasetContent,
+    GallerySample,
+    ImageType,
+    ReportContent,
+    StageAccount,
+)
+from spark_jobs.report.figures import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.gallery import Card, card
+from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
+
+_INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
+_RUN_KEY_CHARACTERS = 12
+_ERRORS_SHOWN = 20
+_ERROR_CHARACTERS = 300
+# What HTML has no place for: C0 and C1 controls but tab, line feed and carriage return; lone surrogates,
+# which UTF-8 cannot write; non-characters.
+_NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+SCORE_COLUMNS = {
+    "mean": "mean",
+    "std": "std",
+    "p05": "p05",
+    "p25": "p25",
+    "p50": "median",
+    "p75": "p75",
+    "p95": "p95",
+}
+
+
+def render(content: ReportContent) -> str:
+    """Render the report.
+
+    Args:
+        content: What the report says. Any value may be missing; the page then says what is missing.
+
+    Returns:
+        The HTML file's text; encodable as UTF-8, and equal for equal content.
+
+    Raises:
+        ValueError: If a gallery sample's pixels are no RGB image.
+    """
+    # Autoescaping covers every string that is not Markup; StrictUndefined reports a misspelt name.
+    environment = Environment(
+        loader=PackageLoader("spark_jobs.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    datasets = [_dataset_view(dataset, index) for index, dataset in enumerate(content.datasets)]
+    bars = [TypeShares.from_overall(dataset.name, dataset.overall) for dataset in content.datasets]
+    paper_bar = TypeShares.from_overall("The paper's LAION-2B", paper.LAION_2B.row())
+    page = environment.get_template("report.html.j2").render(
+        content=content,
+        datasets=datasets,
+        image_types=IMAGE_TYPES,
+        table_columns=[
+            *(dataset.name for dataset in content.datasets),
+            *(profile.name for profile in paper.PROFILES),
+        ],
+        own_columns=len(content.datasets),
+        table_groups=_table_groups(content.datasets),
+        swapped=[profile for profile in paper.PROFILES if profile.rates_swapped],
+        type_bars=image_type_bars([*bars, paper_bar]),
+        readings=_reading_rows(content.datasets),
+        run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
+        score_columns=list(SCORE_COLUMNS.values()),
+        missing=numbers.MISSING,
+    )
+    return _NOT_HTML.sub("\N{REPLACEMENT CHARACTER}", page)
+
+
+def read_input_key(text: str) -> str | None:
+    """Read back the input key that `render` wrote near the top of a page.
+
+    Args:
+        text: The page, or its beginning.
+
+    Returns:
+        The key; None where the text is no such page.
+    """
+    found = _INPUT_KEY.search(text)
+    return html.unescape(found.group(1)) if found else None
+
+
+def _table_groups(datasets: Sequence[DatasetContent]) -> list[dict[str, Any]]:
+    rows = [*(dataset.overall for dataset in datasets), *(profile.row() for profile in paper.PROFILES)]
+    return [
+        {
+            "heading": heading,
+            "rows": [
+                {"quantity": quantity, "cells": [quantity.cell(row) for row in rows]}
+                for quantity in quantities
+            ],
+        }
+        for heading, quantities in TABLE_1
+    ]
+
+
+def _reading_rows(datasets: Sequence[DatasetContent]) -> list[dict[str, Any]]:
+    own = [dataset.overall for dataset in datasets]
+    published = paper.LAION_2B.row()
+    rows = []
+    for reading in COTR_READINGS:
+        cells = [_share_cell(row, column, rows=1) for row in own for column in reading.columns]
+        if reading.paper_rows:
+            cells += [_share_cell(published, column, rows=reading.paper_rows) for column in reading.columns]
+        rows.append({"reading": reading, "cells": cells})
+    return rows
+
+
+def _share_cell(row: Mapping[str, Any] | None, column: str, *, rows: int) -> dict[str, Any]:
+    share = numbers.number(row, column)
+    width = min(max(share or 0.0, 0.0), 1.0) * 100
+    return {"text": numbers.percent(share), "width": f"{width:.2f}%", "rows": rows}
+
+
+def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
+    return {
+        "id": f"dataset-{index + 1}",
+        "name": dataset.name,
+        "sentence": _sentence(dataset.overall),
+        "headlines": _headlines(dataset.overall) if numbers.number(dataset.overall, "images") else [],
+        "notes": [*dataset.notes, *_gaps(dataset)],
+        "scores": _score_views(dataset, index),
+        "accounts": [_account_view(account) for account in dataset.accounts],
+        "errors": [
+            {"stage": error.stage, "rows": numbers.count(error.rows), "error": _cut(error.error)}
+            for error in dataset.errors[:_ERRORS_SHOWN]
+        ],
+        "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
+        "gallery": _gallery_view(dataset.gallery),
+    }
+
+
+def _sentence(row: Mapping[str, Any] | None) -> str:
+    images = numbers.number(row, "images")
+    if not images:
+        return "No image of this dataset has been profiled, so there are no rates to show."
+    with_text = numbers.percent(numbers.number(row, "share_with_text"))
+    parrots = numbers.percent(numbers.number(row, "share_co_emb"))
+    return (
+        f"Of {numbers.count(images)} images, {with_text} show text, and {parrots} have a caption that "
+        "repeats at least one word that can be read in the image."
+    )
+
+
+def _headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    def count(column: str) -> str:
+        return numbers.count(numbers.number(row, column))
+
+    def percent(column: str) -> str:
+        return numbers.percent(numbers.number(row, column))
+
+    published = paper.LAION_2B.row()
+    headlines = (
+        (
+            "Images with text",
+            "share_with_text",
+            f"{count('images_with_text')} of {count('images')} images",
+        ),
+        (
+            "Parrot captions",
+            "share_co_emb",
+            f"{count('images_with_co_emb_text')} of {count('images')} images; "
+            f"{percent('share_co_emb_of_text')} of those with text",
+        ),
+        (
+            "CoTR in images with text",
+            "cotr_with_text",
+            "mean share of caption words that stand in the image; "
+            f"{percent('cotr_in_total')} over all images",
+        ),
+    )
+    return [
+        {
+            "label": label,
+            "value": percent(column),
+            "detail": detail,
+            "paper": numbers.percent(published[column]),
+        }
+        for label, column, detail in headlines
+    ]
+
+
+def _gaps(dataset: DatasetContent) -> list[str]:
+    """Say what is missing, so that no reader takes a gap for a finding."""
+    row = dataset.overall
+    if row is None:
+        return ["The overall statistics of this dataset have not been computed (no row in stat_overall)."]
+    gaps = []
+    samples, not_spotted = numbers.number(row, "samples"), numbers.number(row, "not_spotted")
+    if not_spotted:
+        share = numbers.percent(numbers.ratio(not_spotted, samples))
+        gaps.append(
+            f"{numbers.count(not_spotted)} of {numbers.count(samples)} samples ({share}) have no "
+            "text-spotting result and are not part of the rates; the accounting below says why."
+        )
+    if numbers.number(row, "images") and numbers.number(row, "images_with_text") == 0:
+        gaps.append("No image shows text, so means over images with text do not exist.")
+    return gaps
+
+
+def _score_views(dataset: DatasetContent, index: int) -> list[dict[str, Any]]:
+    by_model: dict[str, list[Mapping[str, Any]]] = {}
+    for row in dataset.clip_scores:
+        by_model.setdefault(str(row["model"]), []).append(row)
+    return [
+        {
+            "model": model,
+            "figure": clip_score_boxes(rows, f"{index}-{number}"),
+            "rows": [_score_row(image_type, rows) for image_type in IMAGE_TYPES],
+        }
+        for number, (model, rows) in enumerate(sorted(by_model.items()))
+    ]
+
+
+def _score_row(image_type: ImageType, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    row = next((row for row in rows if row["image_type"] == image_type.name), None)
+    return {
+        "image_type": image_type,
+        "images": numbers.count(numbers.number(row, "images") or 0),
+        "values": [numbers.score(numbers.number(row, column)) for column in SCORE_COLUMNS],
+    }
+
+
+def _account_view(account: StageAccount) -> dict[str, Any]:
+    known = [rows for rows in (account.ok, account.failed, account.skipped) if rows is not None]
+    return {
+        "stage": account.stage,
+        "counts": [numbers.count(rows) for rows in (account.ok, account.failed, account.skipped)],
+        "total": numbers.count(sum(known) if known else None),
+        "has_failed": bool(account.failed),
+    }
+
+
+def _gallery_view(samples: Sequence[GallerySample]) -> list[dict[str, Any]]:
+    known = {image_type.name for image_type in IMAGE_TYPES}
+    groups: list[dict[str, Any]] = [
+        {
+            "label": image_type.label,
+            "name": image_type.name,
+            "meaning": image_type.meaning,
+            "cards": _cards(sample for sample in samples if sample.image_type == image_type.name),
+        }
+        for image_type in reversed(IMAGE_TYPES)
+    ]
+    unmeasured = _cards(sample for sample in samples if sample.image_type not in known)
+    if unmeasured:
+        meaning = "The image or its caption could not be measured; the card says why."
+        groups.append({"label": "not measured", "name": None, "meaning": meaning, "cards": unmeasured})
+    return groups
+
+
+def _cards(samples: Iterable[GallerySample]) -> list[Card]:
+    return [card(sample) for sample in samples]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _ERROR_CHARACTERS else text[:_ERROR_CHARACTERS] + " \N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,153 @@
+"""The rows of the report's tables: which column of `stat_overall`, and what it means to a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spark_jobs.report import numbers
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One row of Table 1.
+
+    Attributes:
+        column: Column of `stat_overall`.
+        label: What a reader sees.
+        meaning: What it means, under the label.
+        is_share: Whether it is a rate, printed as a percentage.
+        share_column: Column printed under a count.
+    """
+
+    column: str
+    label: str
+    meaning: str
+    is_share: bool = False
+    share_column: str | None = None
+
+    def cell(self, row: Mapping[str, Any] | None) -> dict[str, str | None]:
+        """The quantity of one dataset as printed: text, and the share under it where there is one."""
+        value = numbers.number(row, self.column)
+        share = numbers.number(row, self.share_column) if self.share_column else None
+        return {
+            "text": numbers.percent(value) if self.is_share else numbers.count(value),
+            "share": None if share is None else numbers.percent(share),
+        }
+
+
+@dataclass(frozen=True)
+class CotrReading:
+    """One way to read the co-embedded text rate.
+
+    Attributes:
+        label: What a reader sees.
+        meaning: What it means, under the label.
+        columns: Columns of `stat_overall`: in total, in images with text.
+        paper_rows: Rows of the table that the paper's numbers stand beside; 0: the row above has them.
+    """
+
+    label: str
+    meaning: str
+    columns: tuple[str, str]
+    paper_rows: int
+
+
+TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
+    (
+        "Samples",
+        (
+            Quantity("samples", "Samples", "Image-text pairs in the dataset."),
+            Quantity("not_spotted", "Not read", "No text-spotting result: the image failed or was skipped."),
+            Quantity(
+                "without_caption_words", "Caption without a word", "Read, but with no word to look for."
+            ),
+            Quantity("images", "Total images", "What all rates below refer to: read, with a caption word."),
+        ),
+    ),
+    (
+        "Images",
+        (
+            Quantity(
+                "images_with_text",
+                "Images with embedded text",
+                "The spotter reads at least one word in the image. Below the count: share of total images.",
+                share_column="share_with_text",
+            ),
+            Quantity(
+                "images_with_co_emb_text",
+                "Images with co-emb text",
+                "The image shows a caption word: parrot captions. Below the count: share of total images.",
+                share_column="share_co_emb",
+            ),
+            Quantity(
+                "share_co_emb_of_text",
+                "Parrot captions among images with text",
+                "Images with co-emb text over images with embedded text.",
+                is_share=True,
+            ),
+        ),
+    ),
+    (
+        "Co-embedded text rate (CoTR)",
+        (
+            Quantity(
+                "cotr_in_total",
+                "CoTR in total",
+                "Mean share of a caption's words that stand in its image; images without text count 0.",
+                is_share=True,
+            ),
+            Quantity(
+                "cotr_with_text",
+                "CoTR in images with text",
+                "The same mean over images with text.",
+                is_share=True,
+            ),
+            Quantity(
+                "fuzzy_cotr_in_total",
+                "Fuzzy CoTR in total",
+                "As CoTR, but a word that is almost matched counts by its similarity.",
+                is_share=True,
+            ),
+            Quantity(
+                "fuzzy_cotr_with_text",
+                "Fuzzy CoTR in images with text",
+                "The same mean over images with text.",
+                is_share=True,
+            ),
+            Quantity(
+                "cotr_verbatim_in_total",
+                "Verbatim CoTR in total",
+                "As CoTR, but case and punctuation must match too (Algorithm 1 to the letter).",
+                is_share=True,
+            ),
+            Quantity(
+                "cotr_verbatim_with_text",
+                "Verbatim CoTR in images with text",
+                "The same mean over images with text.",
+                is_share=True,
+            ),
+        ),
+    ),
+)
+COTR_READINGS = (
+    CotrReading(
+        "CoTR",
+        "Words compared without case and punctuation. The reading used everywhere else.",
+        ("cotr_in_total", "cotr_with_text"),
+        paper_rows=2,
+    ),
+    CotrReading(
+        "Verbatim CoTR",
+        "Algorithm 1 of the paper to the letter: split at blanks, case and punctuation must match.",
+        ("cotr_verbatim_in_total", "cotr_verbatim_with_text"),
+        paper_rows=0,
+    ),
+    CotrReading(
+        "Fuzzy CoTR",
+        "A caption word counts by its similarity to the nearest spotted word: misread letters cost little.",
+        ("fuzzy_cotr_in_total", "fuzzy_cotr_with_text"),
+        paper_rows=1,
+    ),
+)

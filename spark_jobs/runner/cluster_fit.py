@@ -1,0 +1,292 @@
+"""Bring a cluster model: the stored one of the same inputs and parameters, or a new fit."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schemas import clip_embeddings, cluster_models
+from spark_jobs import tracking
+from spark_jobs.errors import StageError
+from spark_jobs.runner.hash_sample import hash_sample
+from spark_jobs.runner.keys import digest
+from spark_jobs.runner.pending import RunKeys
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.statistics import content_key
+from spark_jobs.tables import Tables
+from udfs.clustering import ClusterFitError, ClusterModel, FitSettings, check_k, fit
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_jobs.config import ClusterConfig, RunConfig
+
+_FIT_VERSION = 1  # changes when the same vectors and parameters must give another model
+_MAX_K = 4000
+_MAX_GROUPS = 100
+_MAX_DIMENSIONS = 256
+_CLUSTERS_PER_GROUP = 4
+_PRESETS: dict[str, dict[str, int]] = {
+    "auto": {"iterations": 25, "redos": 1, "seed": 42},
+    "paper": {"k": 4000, "dimensions": 256, "groups": 100, "iterations": 300, "redos": 10, "seed": 42},
+}
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What a model would be fitted from.
+
+    Attributes:
+        run_key: Run key of the model: what is read, its content, and the parameters.
+        input_key: Hash of what the tables read hold.
+        reads: Run key of the embeddings by dataset fitted.
+        parameters: What was asked for, after the preset; None where the vectors decide.
+    """
+
+    run_key: str
+    input_key: str
+    reads: Mapping[str, str]
+    parameters: Mapping[str, int | None]
+
+
+def bring_model(
+    spark: SparkSession, tables: Tables, config: RunConfig, report: StageReport
+) -> ClusterModel | None:
+    """The model of this configuration for the dataset; fitted, and written, only where it is new.
+
+    Returns:
+        The model, or None where no dataset has an image vector.
+
+    Raises:
+        StageError: If a dataset has no embeddings, datasets were embedded in different ways, or the vectors
+            are too few for what is asked.
+    """
+    started = time.monotonic()
+    dataset = report.dataset
+    plan = plan_fit(tables, config)
+    tables.create(cluster_models.TABLE)
+    with tables.writing(cluster_models.TABLE, dataset=dataset, run_key=plan.run_key):
+        stored = tables.read(cluster_models.TABLE, run_key=plan.run_key)
+        holders = sorted(row["dataset"] for row in stored.select("dataset").distinct().collect())
+        model: ClusterModel | None
+        if holders:
+            # Fitted for several datasets, a model is fitted once and copied.
+            rows = stored.where(f"dataset = '{dataset if dataset in holders else holders[0]}'")
+            model = _from_rows(rows.collect())
+        else:
+            with tracking.phase("cluster fit"):
+                model, rows = _fit(spark, tables, config.cluster, plan, report)
+        if model is None:
+            return None
+        if dataset not in holders:
+            _write(tables, rows, plan, report)
+    report.run_keys[cluster_models.TABLE.name] = plan.run_key
+    report.results.update(clusters=float(len(model.centroids)), groups=float(model.groups.max() + 1))
+    if tables.current_run_keys().get((dataset, cluster_models.TABLE.name)) != plan.run_key:
+        params = {"params": dict(plan.parameters), "reads": dict(plan.reads)}
+        log = RunLog(
+            tables,
+            cluster_models.TABLE,
+            stage=report.stage,
+            dataset=dataset,
+            run_key=plan.run_key,
+            params=params,
+        )
+        log.add("finished", seconds=time.monotonic() - started, shards=0, counts={})
+    return model
+
+
+def plan_fit(tables: Tables, config: RunConfig) -> FitPlan:
+    """Find what is read and whether it fits together.
+
+    Raises:
+        StageError: If a dataset has no embeddings, or datasets were embedded in different ways.
+    """
+    current = tables.current_run_keys()
+    own = config.dataset_name
+    datasets = sorted({*(config.cluster.datasets or (own,))})
+    keys = {dataset: _embeddings_key(current, dataset) for dataset in {own, *datasets}}
+    others = [dataset for dataset in datasets if keys[dataset] != keys[own]]
+    if others:
+        raise StageError(
+            f"cluster: datasets {own} and {others[0]} were embedded with other models or settings, so their "
+            "vectors cannot be compared: run `parrot run embed` on both with the same settings"
+        )
+    reads = {dataset: keys[dataset] for dataset in datasets}
+    input_key = digest(
+        {
+            dataset: content_key(tables, dataset, {clip_embeddings.TABLE.name: key})
+            for dataset, key in reads.items()
+        }
+    )
+    parameters = requested(config.cluster)
+    run_key = digest({"model": _FIT_VERSION, "params": parameters, "reads": reads, "content": input_key})
+    return FitPlan(run_key, input_key, reads, parameters)
+
+
+def requested(config: ClusterConfig) -> dict[str, int | None]:
+    """Parameters after the preset; None where the vectors decide."""
+    values: dict[str, int | None] = {**_PRESETS[config.preset]}
+    for name, value in config.model_dump(exclude={"preset", "datasets"}).items():
+        if value is not None or name not in values:
+            values[name] = value
+    if config.groups is None and values.get("groups") and config.k:
+        values["groups"] = min(config.k, values["groups"] or config.k)
+    return values
+
+
+def settings_for(parameters: Mapping[str, int | None], *, vectors: int, width: int) -> FitSettings:
+    """What to fit on so many vectors.
+
+    Where not given: k is the root of half their number, at most 4000 and as many as the points carry;
+    groups are a quarter of k, at most 100; dimensions are the paper's 256 or as many as there are.
+
+    Args:
+        parameters: As `requested` gives them.
+        vectors: Image vectors of the datasets fitted, at least 1.
+        width: Their dimensions; 0 where not known yet.
+
+    Raises:
+        ClusterFitError: If k, or groups, are more than the points carry; names the largest usable.
+    """
+    given = {name: value for name, value in parameters.items() if value is not None}
+    min_points = given["min_points_per_centroid"]
+    points = min(vectors, given["sample_size"])
+    k = given.get("k")
+    if k is None:
+        k = max(1, min(_MAX_K, max(2, round(math.sqrt(vectors / 2))), points // min_points))
+        min_points = min(min_points, points)
+    check_k(k, points, min_points_per_centroid=min_points)
+    groups = given.get("groups", min(_MAX_GROUPS, math.ceil(k / _CLUSTERS_PER_GROUP)))
+    if groups > k:
+        raise ClusterFitError(f"{groups} groups cannot be made of {k} clusters: at most {k}")
+    points = min(points, k * given["max_points_per_centroid"])
+    return FitSettings(
+        k=k,
+        dimensions=given.get("dimensions", min(_MAX_DIMENSIONS, width, points)),
+        groups=groups,
+        iterations=given["iterations"],
+        redos=given["redos"],
+        seed=given["seed"],
+        min_points_per_centroid=min_points,
+        max_points_per_centroid=given["max_points_per_centroid"],
+    )
+
+
+def _embeddings_key(current: RunKeys, dataset: str) -> str:
+    key = current.get((dataset, clip_embeddings.TABLE.name))
+    if key is None:
+        known = sorted({name for name, table in current if table == clip_embeddings.TABLE.name})
+        raise StageError(
+            f"dataset {dataset} has no finished table {clip_embeddings.TABLE.name}: run `parrot run embed` first. "
+            f"Datasets that have it: {', '.join(known) or 'none'}"
+        )
+    return key
+
+
+def _fit(
+    spark: SparkSession, tables: Tables, config: ClusterConfig, plan: FitPlan, report: StageReport
+) -> tuple[ClusterModel | None, DataFrame]:
+    """Draw the sample and fit; the model and its rows (without a dataset where there is no model)."""
+    frame = _vectors(tables, plan.reads)
+    total = frame.count()
+    if not total:
+        report.notes.append("no sample has an image vector: nothing to cluster")
+        return None, frame
+    try:
+        settings = settings_for(plan.parameters, vectors=total, width=0)
+        size = min(config.sample_size, settings.k * settings.max_points_per_centroid)
+        vectors = hash_sample(frame, total=total, size=size, seed=settings.seed)
+        settings = settings_for(plan.parameters, vectors=total, width=vectors.shape[1])
+        model = fit(vectors, settings)
+    except ClusterFitError as error:
+        raise StageError(
+            f"cluster: {error}. There are {total:,} image vectors, and cluster.sample_size={config.sample_size}"
+        ) from error
+    report.notes.append(
+        f"model {model.version}: {settings.k} clusters in {settings.groups} groups, "
+        f"fitted on {len(vectors):,} of {total:,} vectors"
+    )
+    described = {"points": len(vectors), "datasets": json.dumps(sorted(plan.reads))}
+    described["parameters"] = json.dumps(
+        {**vars(settings), "sample_size": config.sample_size}, sort_keys=True
+    )
+    return model, _to_frame(spark, model, described)
+
+
+def _vectors(tables: Tables, reads: Mapping[str, str]) -> DataFrame:
+    from functools import reduce
+
+    frames = [
+        tables.read(clip_embeddings.TABLE, dataset=dataset, run_key=run_key)
+        for dataset, run_key in sorted(reads.items())
+    ]
+    frame = reduce(lambda left, right: left.unionByName(right), frames)
+    return frame.where("status = 'ok' AND image_vector IS NOT NULL").selectExpr(
+        "dataset", "sample_id", "image_vector AS vector"
+    )
+
+
+def _write(tables: Tables, rows: DataFrame, plan: FitPlan, report: StageReport) -> None:
+    from pyspark.sql import functions as F
+
+    frame = (
+        rows.withColumn("dataset", F.lit(report.dataset))
+        .withColumn("run_key", F.lit(plan.run_key))
+        .withColumn("input_key", F.lit(plan.input_key))
+    )
+    spec = cluster_models.TABLE
+    report.versions_written[spec.name] = tables.replace(
+        spec, frame.coalesce(1), dataset=report.dataset, run_key=plan.run_key
+    )
+
+
+def _to_frame(spark: SparkSession, model: ClusterModel, described: Mapping[str, Any]) -> DataFrame:
+    """One row per vector of the model."""
+    from pyspark.sql.types import StructType
+
+    rows: list[dict[str, Any]] = [{"kind": "pca_mean", "position": 0, "vector": model.mean.tolist()}]
+    rows += [
+        {"kind": "pca_component", "position": position, "vector": vector.tolist()}
+        for position, vector in enumerate(model.components)
+    ]
+    rows += [
+        {
+            "kind": "centroid",
+            "position": position,
+            "vector": vector.tolist(),
+            "cluster_group": int(model.groups[position]),
+            "size": int(model.sizes[position]),
+        }
+        for position, vector in enumerate(model.centroids)
+    ]
+    provenance = {"dataset", "run_key", "input_key"}
+    fields = [field for field in cluster_models.TABLE.schema.fields if field.name not in provenance]
+    common = {"model_version": model.version, **described}
+    values = [tuple({**common, **row}.get(field.name) for field in fields) for row in rows]
+    return spark.createDataFrame(values, StructType(fields))
+
+
+def _from_rows(rows: Iterable[Any]) -> ClusterModel:
+    by_kind: dict[str, list[Any]] = {}
+    for row in sorted(rows, key=lambda row: row["position"]):
+        by_kind.setdefault(row["kind"], []).append(row)
+    centroids = by_kind["centroid"]
+
+    def matrix(kind: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return np.array([row["vector"] for row in by_kind[kind]], np.float32)
+
+    return ClusterModel(
+        mean=matrix("pca_mean")[0],
+        components=matrix("pca_component"),
+        centroids=matrix("centroid"),
+        groups=np.array([row["cluster_group"] for row in centroids], np.int32),
+        sizes=np.array([row["size"] for row in centroids], np.int64),
+    )

@@ -1,0 +1,234 @@
+"""What a sample-level stage still has to do: shards whose input is not the one its output came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from schemas._table import TableSpec
+from spark_jobs.errors import StageError
+from spark_jobs.pipeline import maker_of
+from spark_jobs.runner.keys import digest
+from udfs.weights import WeightFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from spark_jobs.tables import Tables
+
+
+RunKeys = Mapping[tuple[str, str], str]
+"""Run key by dataset and table."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table that a sample-level stage reads, and what of it.
+
+    Attributes:
+        spec: The table.
+        columns: Name for the stage by column of the table.
+        decisive: SQL expressions that decide whether work is pending; None: the columns.
+    """
+
+    spec: TableSpec
+    columns: Mapping[str, str]
+    decisive: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """A sample-level stage: what it reads, what decides its rows, how it computes them.
+
+    Attributes:
+        stage: Stage name.
+        output: Table it writes, one row per sample.
+        inputs: Tables it reads; the first has a row for every sample.
+        params: What decides a row's value, JSON-able.
+        compute: From joined inputs (`shard_id`, `sample_id` and the inputs' names) to the result columns,
+            `status` and `error`; for model stages also seconds by phase.
+        batch_size: Samples per model batch; None for stages without a model.
+        model: Name of the model, for people.
+        files: Local files that workers need.
+    """
+
+    stage: str
+    output: TableSpec
+    inputs: tuple[Input, ...]
+    params: dict[str, Any]
+    compute: Callable[[DataFrame], DataFrame]
+    batch_size: int | None = None
+    model: str = ""
+    files: tuple[WeightFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard to be computed: its id, its number of samples, the hash of its input rows."""
+
+    shard_id: str
+    samples: int
+    input_key: str
+
+
+@dataclass(frozen=True)
+class InputShards:
+    """The shards of a stage's inputs.
+
+    Attributes:
+        ready: Shards that every input holds in full.
+        waiting: Other shards of the first input: their samples whose image is still a URL, and the like.
+        lacking: By table, how many samples of the waiting shards it has no row for; only where it lacks any.
+    """
+
+    ready: list[Shard]
+    waiting: list[str]
+    lacking: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sample-level stage would do now.
+
+    Attributes:
+        run_key: Run key of its rows.
+        upstream: Run key by table read.
+        pending: Shards to compute.
+        kept: Shards that are up to date.
+        kept_samples: Samples in them.
+        retries: Shards that are up to date but hold failed rows.
+        orphans: Shards of the output whose input is gone.
+        waits_for: Why shards wait, in a sentence; None if none waits for something that a user can do.
+    """
+
+    run_key: str
+    upstream: Mapping[str, str]
+    pending: list[Shard]
+    kept: int
+    kept_samples: int
+    retries: list[Shard]
+    orphans: list[str]
+    waits_for: str | None = None
+
+
+def run_key_of(work: ShardWork, upstream: Mapping[str, str]) -> str:
+    """The run key: stage, parameters, and the run keys of what is read."""
+    return digest({"stage": work.stage, "params": work.params, "reads": dict(upstream)})
+
+
+def upstream_of(current: RunKeys, dataset: str, inputs: tuple[Input, ...]) -> dict[str, str]:
+    """The current run key of every input.
+
+    Raises:
+        StageError: If an input has none for this dataset; names the stage to run.
+    """
+    missing = [item.spec.name for item in inputs if (dataset, item.spec.name) not in current]
+    if missing:
+        known = sorted({name for name, _ in current})
+        raise StageError(
+            f"dataset {dataset} has no finished table {missing[0]}: run `parrot run {maker_of(missing[0])}` first. "
+            f"Datasets in the warehouse: {', '.join(known) or 'none'}"
+        )
+    return {item.spec.name: current[dataset, item.spec.name] for item in inputs}
+
+
+def plan_work(
+    tables: Tables, work: ShardWork, *, dataset: str, limit: int | None, current: RunKeys | None = None
+) -> Plan:
+    """Compare input and output shard by shard.
+
+    Args:
+        tables: The warehouse.
+        work: The stage.
+        dataset: The dataset.
+        limit: Number of shards to sample, or None.
+        current: Run keys to read, by dataset and table; None: the warehouse's current ones.
+    """
+    upstream = upstream_of(tables.current_run_keys() if current is None else current, dataset, work.inputs)
+    run_key = run_key_of(work, upstream)
+    inputs = input_shards(tables, work.inputs, dataset, upstream)
+    wanted = {shard.shard_id: shard for shard in inputs.ready}
+    done = output_shards(tables, work.output, dataset, run_key)
+    # What was made of a shard that waits is kept: its input may come back as it was.
+    orphans = sorted(set(done) - set(wanted) - set(inputs.waiting))
+    selected = [wanted[shard_id] for shard_id in sample_shards(wanted, limit)]
+    pending = [shard for shard in selected if done.get(shard.shard_id, ("", 0))[0] != shard.input_key]
+    todo = {shard.shard_id for shard in pending}
+    kept = [shard for shard in selected if shard.shard_id not in todo]
+    return Plan(
+        run_key=run_key,
+        upstream=upstream,
+        pending=pending,
+        kept=len(kept),
+        kept_samples=sum(shard.samples for shard in kept),
+        retries=[shard for shard in kept if done[shard.shard_id][1]],
+        orphans=orphans,
+        waits_for=_waits_for(inputs, dataset),
+    )
+
+
+def sample_shards(shard_ids: Mapping[str, Any], limit: int | None) -> list[str]:
+    """All shard ids in order, or a fixed sample of them: the same at every call and in every stage."""
+    if limit is None or limit >= len(shard_ids):
+        return sorted(shard_ids)
+    by_hash = sorted(shard_ids, key=lambda shard_id: hashlib.sha256(shard_id.encode()).hexdigest())
+    return sorted(by_hash[:limit])
+
+
+def input_shards(
+    tables: Tables, inputs: tuple[Input, ...], dataset: str, upstream: Mapping[str, str]
+) -> InputShards:
+    """Shards that every input holds in full, with the hash of their rows, and those that must wait."""
+    per_input = [
+        shard_digests(tables.read(item.spec, dataset=dataset, run_key=upstream[item.spec.name]), item)
+        for item in inputs
+    ]
+    ready: list[Shard] = []
+    waiting: list[str] = []
+    lacking: dict[str, int] = {}
+    for shard_id in sorted(per_input[0]):
+        found = [digests.get(shard_id, (0, "")) for digests in per_input]
+        samples = found[0][0]
+        if all(count == samples for count, _ in found):
+            ready.append(Shard(shard_id, samples, digest([total for _, total in found])))
+            continue
+        waiting.append(shard_id)
+        for item, (count, _) in zip(inputs, found, strict=True):
+            if count < samples:
+                lacking[item.spec.name] = lacking.get(item.spec.name, 0) + samples - count
+    return InputShards(ready, waiting, lacking)
+
+
+def _waits_for(inputs: InputShards, dataset: str) -> str | None:
+    # Other tables lack samples while their stage has not come to them; that ends by itself.
+    only_urls = inputs.lacking.get("images")
+    if not only_urls:
+        return None
+    return (
+        f"{only_urls:,} samples of dataset {dataset} have only URLs; download them first, e.g. with "
+        f"img2dataset, and ingest what it writes ({len(inputs.waiting):,} shard(s) wait)"
+    )
+
+
+def shard_digests(frame: DataFrame, item: Input) -> dict[str, tuple[int, str]]:
+    """Rows and order-independent hash of the stage's columns, by shard."""
+    from pyspark.sql import functions as F
+
+    decisive = item.decisive or tuple(sorted(item.columns.values()))
+    row_hash = F.xxhash64("sample_id", *map(F.expr, decisive)).cast("decimal(20,0)")
+    totals = frame.groupBy("shard_id").agg(F.count("*").alias("n"), F.sum(row_hash).alias("total"))
+    return {row["shard_id"]: (row["n"], str(row["total"])) for row in totals.collect()}
+
+
+def output_shards(tables: Tables, spec: TableSpec, dataset: str, run_key: str) -> dict[str, tuple[str, int]]:
+    """Input key and number of failed rows by shard of the output."""
+    from pyspark.sql import functions as F
+
+    if not tables.exists(spec):
+        return {}
+    frame = tables.read(spec, dataset=dataset, run_key=run_key)
+    failed = F.sum((F.col("status") == "failed").cast("long"))
+    rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key"), failed.alias("failed")).collect()
+    return {row["shard_id"]: (row["key"], row["failed"]) for row in rows}

@@ -1,0 +1,128 @@
+"""What a person sees while a stage works: samples done, rate, time left, failures."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Standard output belongs to results (`parrot sql`); everything said to a person goes to standard error.
+# Into a file or pipe nothing is cut or wrapped.
+_UNBOUNDED_WIDTH = 10_000
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNBOUNDED_WIDTH)
+_POLL_SECONDS = 0.5
+
+
+def output_console() -> Console:
+    """A console for results on standard output."""
+    width = None if sys.stdout.isatty() else _UNBOUNDED_WIDTH
+    return Console(file=sys.stdout, highlight=False, markup=False, width=width)
+
+
+class StageProgress:
+    """Progress of one stage: a live bar in a terminal, a line per chunk elsewhere."""
+
+    def __init__(self, stage: str, *, total: int, done: int = 0) -> None:
+        self._stage = stage
+        self._total = total
+        self._kept = done
+        self._done = done
+        self._failed = 0
+        self._started = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> StageProgress:
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description:>12}"),
+                BarColumn(),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f} samples  {task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[failed]} failed"),
+                console=console,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(
+                self._stage, total=self._total, completed=self._done, rate="", failed=0
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def rate(self) -> float:
+        """Samples per second of this run so far."""
+        return (self._done - self._kept) / max(time.monotonic() - self._started, 1e-9)
+
+    def chunk_done(self, *, samples: int, failed: int) -> dict[str, float]:
+        """Count a finished chunk.
+
+        Returns:
+            The numbers shown, for tracking.
+        """
+        self._done += samples
+        self._failed += failed
+        left = (self._total - self._done) / self.rate if self.rate else 0.0
+        if self._bar is not None:
+            self._show(self._done)
+        elif self._done < self._total:
+            console.print(
+                f"{self._stage:>12}  {self._done:,}/{self._total:,} samples  {self.rate:,.1f}/s  "
+                f"{duration(left)} left  {self._failed:,} failed"
+            )
+        return {
+            "samples_done": float(self._done),
+            "samples_per_second": self.rate,
+            "seconds_left": left,
+            "samples_failed": float(self._failed),
+        }
+
+    @contextlib.contextmanager
+    def watching(self, spark: SparkSession, *, samples: int) -> Iterator[None]:
+        """Move the bar with the running job's finished tasks, where there is a bar and a local driver."""
+        if self._bar is None or not hasattr(spark, "sparkContext"):
+            yield
+            return
+        stopped = threading.Event()
+        thread = threading.Thread(target=self._poll, args=(spark, samples, stopped), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+    def _poll(self, spark: SparkSession, samples: int, stopped: threading.Event) -> None:
+        tracker = spark.sparkContext.statusTracker()
+        while not stopped.wait(_POLL_SECONDS):
+            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+            running = [stage for stage in stages if stage is not None and stage.numTasks > 1]
+            if running:
+                widest = max(running, key=lambda stage: stage.numTasks)
+                self._show(self._done + samples * widest.numCompletedTasks / widest.numTasks)
+
+    def _show(self, completed: float) -> None:
+        if self._bar is not None and self._task is not None:
+            seconds = max(time.monotonic() - self._started, 1e-9)
+            rate = f"{(completed - self._kept) / seconds:,.1f}/s"
+            self._bar.update(self._task, completed=completed, rate=rate, failed=self._failed)
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds, hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,91 @@
+"""The log table `stage_runs`: what ran, on what, how long, with what outcome."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from schemas import stage_runs
+from spark_jobs import tracking
+
+if TYPE_CHECKING:
+    from schemas._table import TableSpec
+    from spark_jobs.tables import Tables
+
+_FLUSH_SECONDS = 60.0  # a commit costs 1 to 2 s: short stages log once, long ones each minute
+
+_run_id = uuid.uuid4().hex[:12]
+
+
+def run_id() -> str:
+    """Id of this process's run."""
+    return _run_id
+
+
+def parrot_version() -> str:
+    """Version of the installed distribution, or `source` in a bare checkout."""
+    try:
+        return importlib.metadata.version("parrot-captions")
+    except importlib.metadata.PackageNotFoundError:
+        return "source"
+
+
+class RunLog:
+    """Collects the events of one stage's work on one table and appends them now and then."""
+
+    def __init__(
+        self, tables: Tables, spec: TableSpec, *, stage: str, dataset: str, run_key: str, params: Any
+    ) -> None:
+        self._tables = tables
+        self._common = {
+            "run_id": run_id(),
+            "stage": stage,
+            "dataset": dataset,
+            "table_name": spec.name,
+            "run_key": run_key,
+            "params": json.dumps(params, sort_keys=True),
+            "parrot_version": parrot_version(),
+            "mlflow_run_id": tracking.current_run_id(),
+        }
+        self._rows: list[dict[str, Any]] = []
+        self._flushed = time.monotonic()
+
+    def add(
+        self,
+        event: str,
+        *,
+        seconds: float,
+        shards: int,
+        counts: dict[str, int],
+        phase_seconds: dict[str, float] | None = None,
+        table_version: int | None = None,
+    ) -> None:
+        """Log one event. `counts` holds `rows`, `failed` and `skipped`."""
+        now = datetime.datetime.now(datetime.UTC)
+        self._rows.append(
+            {
+                **self._common,
+                "event": event,
+                "started_at": now - datetime.timedelta(seconds=seconds),
+                "seconds": seconds,
+                "shards": shards,
+                "rows_out": counts.get("rows", 0),
+                "rows_failed": counts.get("failed", 0),
+                "rows_skipped": counts.get("skipped", 0),
+                "phase_seconds": phase_seconds or {},
+                "table_version": table_version,
+            }
+        )
+        if event == "finished" or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what has been collected."""
+        if self._rows:
+            self._tables.append(stage_runs.TABLE, self._rows)
+        self._rows = []
+        self._flushed = time.monotonic()

@@ -1,0 +1,285 @@
+"""Run a sample-level stage: pending shards in chunks, each one atomic commit.
+
+Killed at any moment, the next run continues at the first missing chunk, and the table comes out the same
+row for row: what is done is read from the output itself, never from a log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_jobs import tracking
+from spark_jobs.errors import StageError
+from spark_jobs.runner.pending import Plan, Shard, ShardWork, plan_work
+from spark_jobs.runner.progress import StageProgress
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.slices import slice_frame
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.staging import stage_files
+from spark_jobs.tables import Tables
+from udfs.adapter import PHASES
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_jobs.config import RunConfig, RunnerConfig
+
+_MODEL_FIRST_CHUNK = 256  # until the rate is known
+_OTHER_FIRST_CHUNK = 200_000
+_ROWS_PER_FILE = 50_000
+
+
+@dataclass
+class _Counts:
+    rows: int
+    ok: int
+    failed: int
+    skipped: int
+    phase_seconds: dict[str, float]
+    an_error: str | None
+
+
+def run_shards(spark: SparkSession, config: RunConfig, work: ShardWork) -> StageReport:
+    """Bring a sample-level table up to date with its inputs.
+
+    Raises:
+        StageError: If an input is missing, no sample has an image yet, another run writes the same rows, or
+            too many rows fail.
+    """
+    started = time.monotonic()
+    tables = Tables(spark, config.warehouse)
+    dataset = config.dataset_name
+    plan = plan_work(tables, work, dataset=dataset, limit=config.limit)
+    if plan.waits_for and not (plan.pending or plan.kept or plan.orphans):
+        raise StageError(plan.waits_for)
+    report = StageReport(stage=work.stage, dataset=dataset, shards_kept=plan.kept)
+    report.run_keys[work.output.name] = plan.run_key
+    report.notes += [plan.waits_for] if plan.waits_for else []
+    report.versions_read = {item.spec.name: tables.version(item.spec) for item in work.inputs}
+    with tables.writing(work.output, dataset=dataset, run_key=plan.run_key):
+        _run_plan(spark, tables, config, work, plan, report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _run_plan(
+    spark: SparkSession, tables: Tables, config: RunConfig, work: ShardWork, plan: Plan, report: StageReport
+) -> None:
+    started = time.monotonic()
+    todo = [*plan.pending, *(plan.retries if config.retry_failed else [])]
+    is_current = tables.current_run_keys().get((report.dataset, work.output.name)) == plan.run_key
+    if not todo and not plan.orphans and is_current:
+        return
+    tables.create(work.output)
+    stage_files(spark, work.files)
+    params = {"params": work.params, "reads": dict(plan.upstream)}
+    log = RunLog(
+        tables, work.output, stage=work.stage, dataset=report.dataset, run_key=plan.run_key, params=params
+    )
+    chunks = _Chunks(spark, tables, config.runner, work, plan, report, log)
+    try:
+        if plan.orphans:
+            chunks.remove_orphans()
+        total = plan.kept_samples + sum(shard.samples for shard in plan.pending)
+        with StageProgress(work.stage, total=total, done=plan.kept_samples) as progress:
+            for chunk in _cut(plan.pending, chunks, config.runner, progress):
+                chunks.compute(chunk, progress, retry=False)
+            if config.retry_failed:
+                for chunk in _cut(plan.retries, chunks, config.runner, progress):
+                    chunks.compute(chunk, progress, retry=True)
+    except BaseException:
+        counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
+        # The log must not hide the error: where Spark itself is gone, nothing can be appended.
+        with contextlib.suppress(Exception):
+            log.add("failed", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+            log.flush()
+        raise
+    counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
+    log.add("finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+
+
+def _cut(
+    shards: list[Shard], chunks: _Chunks, config: RunnerConfig, progress: StageProgress
+) -> Iterator[list[Shard]]:
+    """Chunks that take about `chunk_seconds` each, by the rate seen so far."""
+    left = list(shards)
+    default = _OTHER_FIRST_CHUNK if chunks.work.batch_size is None else _MODEL_FIRST_CHUNK
+    target = float(config.first_chunk or default)
+    while left:
+        chunk = [left.pop(0)]
+        while left and sum(shard.samples for shard in chunk) + left[0].samples <= target:
+            chunk.append(left.pop(0))
+        yield chunk
+        target = max(target, progress.rate * config.chunk_seconds) if config.first_chunk is None else target
+
+
+class _Chunks:
+    """Computes, checks and commits chunks of one stage."""
+
+    def __init__(  # noqa: PLR0913 - collected once, used by every chunk
+        self,
+        spark: SparkSession,
+        tables: Tables,
+        config: RunnerConfig,
+        work: ShardWork,
+        plan: Plan,
+        report: StageReport,
+        log: RunLog,
+    ) -> None:
+        self.work = work
+        self._spark = spark
+        self._tables = tables
+        self._config = config
+        self._plan = plan
+        self._report = report
+        self._log = log
+
+    def compute(self, chunk: list[Shard], progress: StageProgress, *, retry: bool) -> None:
+        """Compute the chunk's shards once, check them, put them in place in one commit."""
+        started = time.monotonic()
+        with tracking.phase(f"{self.work.stage} chunk"):
+            frame = self._redone(chunk) if retry else self._computed(self._inputs(chunk), chunk)
+            frame = frame.persist()
+            try:
+                samples = sum(shard.samples for shard in chunk)
+                with progress.watching(self._spark, samples=0 if retry else samples):
+                    counts = self._count(frame)
+                self._check(counts, samples, judge=not retry)
+                version = self._commit(frame, chunk, rows=counts.rows)
+            finally:
+                frame.unpersist()
+        self._account(counts, chunk, version, seconds=time.monotonic() - started)
+        tracking.metrics(progress.chunk_done(samples=0 if retry else counts.rows, failed=counts.failed))
+
+    def remove_orphans(self) -> None:
+        """Remove the rows of shards that the input no longer has."""
+        empty = self._tables.read(self.work.output).limit(0)
+        version = self._tables.replace(
+            self.work.output,
+            empty,
+            dataset=self._report.dataset,
+            run_key=self._plan.run_key,
+            shards=self._plan.orphans,
+        )
+        self._report.versions_written[self.work.output.name] = version
+        self._report.notes.append(f"{len(self._plan.orphans)} shard(s) whose input is gone were removed")
+
+    def _inputs(self, chunk: list[Shard]) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        shard_ids = [shard.shard_id for shard in chunk]
+        joined: DataFrame | None = None
+        for item in self.work.inputs:
+            frame = self._tables.read(
+                item.spec, dataset=self._report.dataset, run_key=self._plan.upstream[item.spec.name]
+            )
+            columns = [F.col(column).alias(name) for name, column in item.columns.items()]
+            frame = frame.where(F.col("shard_id").isin(shard_ids)).select("shard_id", "sample_id", *columns)
+            joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], "inner")
+        assert joined is not None, "a stage has at least one input"
+        return joined
+
+    def _computed(self, inputs: DataFrame, chunk: list[Shard]) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        if self.work.batch_size is not None:
+            slice_rows = self.work.batch_size * self._config.slice_batches
+            slices = sum(math.ceil(shard.samples / slice_rows) for shard in chunk)
+            inputs = slice_frame(
+                inputs,
+                batch_size=self.work.batch_size,
+                slice_batches=self._config.slice_batches,
+                slices=slices,
+            )
+        keys = self._spark.createDataFrame(
+            [(shard.shard_id, shard.input_key) for shard in chunk], "shard_id string, input_key string"
+        )
+        return (
+            self.work.compute(inputs)
+            .join(F.broadcast(keys), "shard_id", "inner")
+            .withColumn("dataset", F.lit(self._report.dataset))
+            .withColumn("run_key", F.lit(self._plan.run_key))
+        )
+
+    def _redone(self, chunk: list[Shard]) -> DataFrame:
+        """The shards' good rows as they are, and their failed rows computed again."""
+        from pyspark.sql import functions as F
+
+        shard_ids = [shard.shard_id for shard in chunk]
+        rows = self._tables.read(self.work.output, dataset=self._report.dataset, run_key=self._plan.run_key)
+        rows = rows.where(F.col("shard_id").isin(shard_ids))
+        failed = rows.where("status = 'failed'").select("shard_id", "sample_id")
+        inputs = self._inputs(chunk).join(F.broadcast(failed), ["shard_id", "sample_id"], "left_semi")
+        kept = rows.where("status <> 'failed'")
+        return kept.unionByName(self._computed(inputs, chunk), allowMissingColumns=True)
+
+    def _count(self, frame: DataFrame) -> _Counts:
+        from pyspark.sql import functions as F
+
+        sums = [
+            F.sum((F.col("status") == status).cast("long")).alias(status)
+            for status in ("ok", "failed", "skipped")
+        ]
+        phases = [phase for phase in PHASES if f"{phase}_seconds" in frame.columns]
+        sums += [F.sum(f"{phase}_seconds").alias(f"{phase}_seconds") for phase in phases]
+        an_error = F.min(F.when(F.col("status") == "failed", F.col("error"))).alias("an_error")
+        row = frame.agg(F.count("*").alias("n"), *sums, an_error).collect()[0]
+        return _Counts(
+            rows=row["n"],
+            ok=row["ok"] or 0,
+            failed=row["failed"] or 0,
+            skipped=row["skipped"] or 0,
+            phase_seconds={phase: row[f"{phase}_seconds"] or 0.0 for phase in phases},
+            an_error=row["an_error"],
+        )
+
+    def _check(self, counts: _Counts, samples: int, *, judge: bool) -> None:
+        """Stop before the commit. A retry is not judged by its failures: it cannot be worse than what is there."""
+        if counts.rows != samples:
+            raise StageError(
+                f"{self.work.stage} made {counts.rows} rows from {samples} samples; nothing of this chunk was "
+                "written. The input changed while it was read: run again"
+            )
+        tried = counts.ok + counts.failed
+        share = counts.failed / tried if tried else 0.0
+        if judge and counts.failed >= self._config.min_failed_rows and share > self._config.max_failed_share:
+            raise StageError(
+                f"{self.work.stage}: {counts.failed} of {tried} samples of a chunk failed, more than "
+                f"runner.max_failed_share={self._config.max_failed_share}; nothing of this chunk was written. "
+                f"One of the errors: {counts.an_error}"
+            )
+
+    def _commit(self, frame: DataFrame, chunk: list[Shard], *, rows: int) -> int:
+        # Slices are many and small; a file each would be a million files for a dataset of CC12M's size. The
+        # frame is persisted, so fewer partitions run no model again.
+        files = max(1, math.ceil(rows / _ROWS_PER_FILE))
+        return self._tables.replace(
+            self.work.output,
+            frame.select(*self.work.output.columns).coalesce(files),
+            dataset=self._report.dataset,
+            run_key=self._plan.run_key,
+            shards=[shard.shard_id for shard in chunk],
+        )
+
+    def _account(self, counts: _Counts, chunk: list[Shard], version: int, *, seconds: float) -> None:
+        report = self._report
+        report.shards_done += len(chunk)
+        report.rows += counts.rows
+        report.failed += counts.failed
+        report.skipped += counts.skipped
+        report.versions_written[self.work.output.name] = version
+        for phase, spent in counts.phase_seconds.items():
+            report.phase_seconds[phase] = report.phase_seconds.get(phase, 0.0) + spent
+        self._log.add(
+            "chunk",
+            seconds=seconds,
+            shards=len(chunk),
+            counts={"rows": counts.rows, "failed": counts.failed, "skipped": counts.skipped},
+            phase_seconds=counts.phase_seconds,
+            table_version=version,
+        )

@@ -1,0 +1,40 @@
+"""Cut a chunk into contiguous slices of whole batches, one Spark task each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def slice_frame(frame: DataFrame, *, batch_size: int, slice_batches: int, slices: int) -> DataFrame:
+    """Number batches by their place in the shard, and give each task whole batches in storage order.
+
+    A batch depends on its shard alone, so results depend neither on partitions nor on cores. A range
+    partitioning on an explicit number keeps slices whole and contiguous, where adaptive execution would
+    fold small rows to one task and a round-robin one would scatter the images of a tar.
+
+    Args:
+        frame: Rows with `shard_id`, `sample_id` and the image reference.
+        batch_size: Samples per batch.
+        slice_batches: Batches per slice.
+        slices: Number of partitions wanted.
+
+    Returns:
+        The rows with a column `batch` (int), partitioned and sorted.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    in_storage_order = Window.partitionBy("shard_id").orderBy(
+        F.col("image_uri").asc_nulls_last(), "image_offset", "image_row", "sample_id"
+    )
+    batch = F.floor((F.row_number().over(in_storage_order) - 1) / batch_size).cast("int")
+    numbered = frame.withColumn("batch", batch)
+    numbered = numbered.withColumn("slice", F.floor(F.col("batch") / slice_batches).cast("int"))
+    return (
+        numbered.repartitionByRange(slices, "shard_id", "slice")
+        .sortWithinPartitions("shard_id", "batch", "image_uri", "image_offset", "image_row", "sample_id")
+        .drop("slice")
+    )

@@ -1,0 +1,49 @@
+"""What a stage tells of itself when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class StageReport:
+    """The outcome of one stage on one dataset.
+
+    Attributes:
+        stage: Stage name.
+        dataset: Dataset worked on.
+        run_keys: Run key by table written.
+        shards_done: Shards computed in this run.
+        shards_kept: Shards that were up to date.
+        rows: Rows written in this run, of any status.
+        failed: Rows with status failed among them.
+        skipped: Rows with status skipped among them.
+        seconds: Wall time of the stage.
+        phase_seconds: Worker seconds by phase, summed over workers.
+        versions_read: Delta version by table read.
+        versions_written: Delta version by table written.
+        results: Numbers worth tracking.
+        notes: Sentences the user must see.
+        artifacts: Local files worth keeping with the run.
+    """
+
+    stage: str
+    dataset: str
+    run_keys: dict[str, str] = field(default_factory=dict)
+    shards_done: int = 0
+    shards_kept: int = 0
+    rows: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    versions_read: dict[str, int] = field(default_factory=dict)
+    versions_written: dict[str, int] = field(default_factory=dict)
+    results: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether everything was up to date."""
+        return self.shards_done == 0 and not self.versions_written

@@ -1,0 +1,42 @@
+"""Bring model files where workers can read them: once, by the driver, never by download races."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_jobs.session import is_local
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from udfs.weights import WeightFile
+
+_SHARED_ROOTS = ("/Volumes/", "/dbfs/", "/mnt/")
+
+
+def stage_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
+    """Ship files to every executor, unless workers see the driver's disk or a shared one.
+
+    Workers look for the path first, then for the file's staged name among Spark's files.
+    """
+    if is_local(spark):
+        return
+    for file in files:
+        if not str(file.path).startswith(_SHARED_ROOTS):
+            ship(spark, file)
+
+
+def ship(spark: SparkSession, file: WeightFile) -> None:
+    """Give a file to Spark under its staged name.
+
+    A copy, not the file itself: `addFile` resolves links (a hub's cache is made of them) and ships what they
+    point to under that name, and it refuses two files of one name.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="parrot-weights-"))
+    copy = folder / file.staged_name
+    shutil.copyfile(file.path, copy)
+    spark.sparkContext.addFile(str(copy))

@@ -1,0 +1,121 @@
+"""The Spark session: the cluster's own where there is one, else a local one with Delta."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_jobs.config import SessionConfig
+from spark_jobs.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_LOCAL_SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # A local run is many small queries: compiling them to the last degree costs more than it gains
+    # (ingest, embed and statistics of 60 samples: 81 s with Java's defaults, 46 s so).
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Delta reads its log with 50 partitions by default: 50 tasks per commit on two cores.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.legacy.createHiveTableByDefault": "false",
+    # Every large tensor is otherwise given back to the system and faulted in again: 15 % of a text
+    # spotter's time. Must be in the workers' environment before they start.
+    "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": "4294967296",
+}
+
+
+def on_cluster() -> bool:
+    """Whether somebody else has set up Spark: Databricks, or `spark-submit` (EMR)."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether workers run on the driver's machine."""
+    return str(spark.sparkContext.master).startswith("local")
+
+
+def log_file() -> Path:
+    """Where the local JVM's own output goes: it is not the user's."""
+    return Path(tempfile.gettempdir()) / f"parrot-spark-{os.getuid()}.log"
+
+
+def open_session(config: SessionConfig) -> SparkSession:
+    """Take the cluster's session, or start a local one with Delta.
+
+    Raises:
+        WarehouseError: If a local session does not start (no Java, Delta's jars not to be had).
+    """
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    if on_cluster():
+        return SparkSession.builder.getOrCreate()
+    return _local_session(config)
+
+
+def _local_session(config: SessionConfig) -> SparkSession:
+    from delta import configure_spark_with_delta_pip
+    from pyspark.sql import SparkSession
+
+    # PySpark turns timestamps into local time whatever the session's time zone is.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    # Workers would otherwise start the system's Python, which lacks our packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("parrot").master(config.master)
+    settings = {
+        **_LOCAL_SETTINGS,
+        "spark.driver.memory": config.driver_memory,
+        "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
+        "spark.default.parallelism": str(config.shuffle_partitions),
+        **config.spark,
+    }
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    try:
+        with _quiet_jvm():
+            session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
+    except Exception as error:
+        raise WarehouseError(
+            f"Spark did not start: {str(error).splitlines()[0]}\n"
+            f"It needs Java 17 (JAVA_HOME or `java` on the PATH) and, at its first start, Maven Central for "
+            f"Delta's jars. Its own output is in {log_file()}"
+        ) from error
+    session.sparkContext.setLogLevel("OFF")
+    return session
+
+
+@contextlib.contextmanager
+def _quiet_jvm() -> Iterator[None]:
+    """Start the JVM with its output in a file: it inherits the process's streams for its whole life.
+
+    Python workers are the JVM's children, so what libraries print there goes to the file too.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with log_file().open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        os.close(saved[0])
+        os.close(saved[1])

@@ -1,0 +1,103 @@
+"""Stage `embed`: CLIP vectors of image and caption, and their cosine (the CLIP score)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas import clip_embeddings
+from spark_jobs.errors import ConfigError, ModelError
+from spark_jobs.runner.image_work import INPUTS, image_work
+from spark_jobs.runner.pending import ShardWork
+from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.tables import Tables
+from udfs.clip_embedding import ClipFactory, resolve
+from udfs.weights import WeightsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.config import EmbedConfig, RunConfig
+
+_RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
+_RANDOM_WEIGHTS_NOTE = (
+    "CLIP scores mean nothing: {model} has random weights. Name a real model with "
+    "--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k (or a checkpoint file)"
+)
+
+
+__all__ = ["INPUTS", "run", "work"]
+
+
+def run(spark: SparkSession, config: RunConfig) -> StageReport:
+    """Embed every image and caption that lack vectors of this model."""
+    _keep_real_scores(spark, config)
+    declared = work(config)
+    report = run_shards(spark, config, declared)
+    report.notes += model_notes(declared.model)
+    return report
+
+
+def work(config: RunConfig) -> ShardWork:
+    """Declare the stage.
+
+    Raises:
+        ModelError: If the model or its weights do not exist.
+    """
+    factory = clip_of(config.embed)
+    return image_work(
+        "embed",
+        clip_embeddings.TABLE,
+        factory=factory,
+        constants={"model": factory.model_id},
+        batch_size=config.embed.batch_size,
+        config=config,
+    )
+
+
+def _keep_real_scores(spark: SparkSession, config: RunConfig) -> None:
+    """Refuse to replace a real model's scores by noise only because no model was named this time.
+
+    Raises:
+        ConfigError: If the dataset's current scores are a real model's and the configuration is the default.
+    """
+    if config.embed.pretrained is not None or "model" in config.embed.model_fields_set:
+        return
+    tables = Tables(spark, config.warehouse)
+    run_key = tables.current_run_keys().get((config.dataset_name, clip_embeddings.TABLE.name))
+    if run_key is None:
+        return
+    rows = (
+        tables.read(clip_embeddings.TABLE, dataset=config.dataset_name, run_key=run_key)
+        .select("model")
+        .limit(1)
+    )
+    real = [row["model"] for row in rows.collect() if not model_notes(row["model"])]
+    if real:
+        architecture, _, weights = real[0].partition("/")
+        raise ConfigError(
+            f"dataset {config.dataset_name} has scores of {real[0]}; name that model again (--set "
+            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
+            f"--set embed.model={config.embed.model} if random weights are meant"
+        )
+
+
+def model_notes(model: str) -> list[str]:
+    """What a reader of a model's scores must know, by the model's id."""
+    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if _RANDOM_WEIGHTS.search(model) else []
+
+
+def clip_of(config: EmbedConfig) -> ClipFactory:
+    """Find the configured CLIP model; fetch its weights once, here, where that is needed."""
+    try:
+        return resolve(
+            config.model,
+            config.pretrained,
+            seed=config.seed,
+            precision=config.precision,
+            cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
+        )
+    except WeightsError as error:
+        raise ModelError(f"embed: {error}") from error

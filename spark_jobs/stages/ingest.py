@@ -1,0 +1,358 @@
+"""Stage `ingest`: list the source's samples and where their images lie. Nothing is copied."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from schemas import images, samples
+from schemas._table import TableSpec
+from spark_jobs import tracking
+from spark_jobs.errors import SourceError
+from spark_jobs.runner.keys import digest
+from spark_jobs.runner.pending import sample_shards
+from spark_jobs.runner.progress import StageProgress
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.sources import SOURCES, recognise
+from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
+from spark_jobs.sources.storage import absolute
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
+
+    from spark_jobs.config import IngestConfig, RunConfig
+
+# Changes when the same source must give other rows. The kind and the path of a source are not in it:
+# what a shard's rows come from is in their input key.
+RUN_KEY = digest({"stage": "ingest", "version": 1})
+_OUTPUTS = (images.TABLE, samples.TABLE)
+_CHUNK_SHARDS = 64
+_ROWS_PER_BATCH = 1000
+_DIRT = "dirt "  # begins the names of counts of dirt in a report's results
+_IMAGE_FIELDS = {
+    "image_uri": "uri",
+    "image_offset": "offset",
+    "image_length": "length",
+    "image_row": "row",
+    "format": "format",
+    "width": "width",
+    "height": "height",
+    "sha256": "sha256",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class IngestPlan:
+    """What an ingest would do now.
+
+    Attributes:
+        kind: Kind of the source.
+        pending: Shards that the warehouse lacks (or that changed, where they are refreshed).
+        changed: Shards that changed at the source since they were ingested.
+        vanished: Ingested shards that the source no longer has.
+        kept: Shards that are up to date or left alone.
+    """
+
+    kind: str
+    pending: list[SourceShard]
+    changed: list[str]
+    vanished: list[str]
+    kept: int
+
+
+def run(spark: SparkSession, config: RunConfig) -> StageReport:
+    """Ingest the shards of `config.source` that the warehouse lacks.
+
+    Raises:
+        SourceError: If the source is missing, empty or of an unknown kind.
+    """
+    started = time.monotonic()
+    tables = Tables(spark, config.warehouse)
+    dataset = config.dataset_name
+    report = StageReport(stage="ingest", dataset=dataset, run_keys={spec.name: RUN_KEY for spec in _OUTPUTS})
+    if config.source is None:
+        _require_ingested(tables, dataset)
+        report.notes.append("no --source given: working on what has been ingested")
+        return report
+    plan = plan_ingest(tables, config)
+    report.shards_kept = plan.kept
+    report.notes += _notes(plan, refresh=config.refresh)
+    current = tables.current_run_keys()
+    # A run that was killed before its last log entry has written everything but is not known as finished.
+    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in _OUTPUTS)
+    if plan.pending or not is_current or (plan.vanished and config.refresh):
+        with tables.writing(samples.TABLE, dataset=dataset, run_key=RUN_KEY):
+            _ingest(spark, tables, config, plan, report)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def plan_ingest(tables: Tables, config: RunConfig) -> IngestPlan:
+    """Compare the source's shards with those in the warehouse.
+
+    Raises:
+        SourceError: If the source is missing, empty or of an unknown kind.
+    """
+    if config.source is None:
+        raise SourceError("no source given: --source PATH")
+    source = recognise(config.source, config.ingest.kind)
+    found = {shard.shard_id: shard for shard in source.shards(config.source, _options(config.ingest))}
+    if not found:
+        raise SourceError(f"the source {config.source} holds no {source.kind} shard")
+    done, known = _ingested(tables, config.dataset_name)
+    keys = {name: _input_key(shard, config.source) for name, shard in found.items()}
+    moved = {
+        shard.group
+        for name, shard in found.items()
+        if shard.group and done.get(name, keys[name]) != keys[name]
+    }
+    # Pairs move between the shards of a moved group: one of them alone would bring some of them twice.
+    wanted = {*sample_shards(found, config.limit), *(name for name in found if found[name].group in moved)}
+    selected = sorted(wanted) if config.refresh else sample_shards(found, config.limit)
+    changed = [
+        name for name in selected if found[name].group in moved or (name in done and done[name] != keys[name])
+    ]
+    new = [name for name in selected if name not in done and name not in changed]
+    pending = [found[name] for name in sorted([*new, *(changed if config.refresh else [])])]
+    return IngestPlan(
+        kind=source.kind,
+        pending=pending,
+        changed=changed,
+        vanished=sorted(known - set(found)),
+        kept=len(selected) - len(pending),
+    )
+
+
+def _options(config: IngestConfig) -> SourceOptions:
+    return SourceOptions(
+        shard_size=config.shard_size,
+        image_column=config.image_column,
+        caption_column=config.caption_column,
+        swap_sizes=config.swap_sizes,
+        tsv_order=config.tsv_order,
+    )
+
+
+def _input_key(shard: SourceShard, source: str) -> str:
+    # The place is part of it: rows refer to the images where they lie.
+    return digest([absolute(source), shard.fingerprint])
+
+
+def _ingested(tables: Tables, dataset: str) -> tuple[dict[str, str], set[str]]:
+    """Input key by shard, of the shards that are ingested; and the shards that any table holds.
+
+    A shard is ingested when `samples`, written last, has it: `images` has no rows yet of samples with only a
+    URL, so it cannot be asked.
+    """
+    from pyspark.sql import functions as F
+
+    keys: dict[str, dict[str, str]] = {}
+    for spec in _OUTPUTS:
+        keys[spec.name] = {}
+        if tables.exists(spec):
+            frame = tables.read(spec, dataset=dataset, run_key=RUN_KEY)
+            rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key")).collect()
+            keys[spec.name] = {row["shard_id"]: row["key"] for row in rows}
+    return keys[samples.TABLE.name], {shard_id for held in keys.values() for shard_id in held}
+
+
+def _require_ingested(tables: Tables, dataset: str) -> None:
+    if not tables.exists(samples.TABLE) or not _ingested(tables, dataset)[0]:
+        raise SourceError(
+            f"dataset {dataset} has not been ingested into {tables.warehouse}: give its source with --source PATH"
+        )
+
+
+def _notes(plan: IngestPlan, *, refresh: bool) -> list[str]:
+    notes = list(dict.fromkeys(note for shard in plan.pending for note in shard.notes))
+    if plan.changed:
+        what = "ingested again" if refresh else "left as they were; --refresh ingests them again"
+        notes.append(f"{len(plan.changed)} shard(s) changed at the source ({plan.changed[0]}, ...): {what}")
+    if plan.vanished:
+        what = "removed" if refresh else "kept; --refresh removes them"
+        notes.append(
+            f"{len(plan.vanished)} ingested shard(s) are gone from the source ({plan.vanished[0]}, ...): {what}"
+        )
+    return notes
+
+
+def _ingest(
+    spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
+) -> None:
+    params = {"kind": plan.kind, "source": config.source, "options": config.ingest.model_dump()}
+    logs = {}
+    for spec in _OUTPUTS:
+        tables.create(spec)
+        logs[spec.name] = RunLog(
+            tables, spec, stage="ingest", dataset=report.dataset, run_key=RUN_KEY, params=params
+        )
+    started = time.monotonic()
+    if plan.vanished and config.refresh:
+        for spec in _OUTPUTS:
+            empty = tables.read(spec).limit(0)
+            version = tables.replace(
+                spec, empty, dataset=report.dataset, run_key=RUN_KEY, shards=plan.vanished
+            )
+            report.versions_written[spec.name] = version
+    with StageProgress("ingest", total=sum(shard.samples or 0 for shard in plan.pending)) as progress:
+        for first in range(0, len(plan.pending), _CHUNK_SHARDS):
+            chunk = plan.pending[first : first + _CHUNK_SHARDS]
+            rows, failed = _ingest_chunk(spark, tables, config, plan.kind, chunk, report)
+            tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
+    report.notes += _summary(report)
+    counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
+    for log in logs.values():
+        log.add("finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+
+
+def _ingest_chunk(
+    spark: SparkSession,
+    tables: Tables,
+    config: RunConfig,
+    kind: str,
+    chunk: list[SourceShard],
+    report: StageReport,
+) -> tuple[int, int]:
+    from pyspark.sql import functions as F
+
+    keys = {shard.shard_id: _input_key(shard, str(config.source)) for shard in chunk}
+    rows = _read_shards(spark, kind, chunk, keys, options=_options(config.ingest), dataset=report.dataset)
+    rows = rows.persist()
+    try:
+        sums = rows.agg(
+            F.count("*").alias("n"),
+            F.sum(_is_failed().cast("long")).alias("failed"),
+            F.sum((F.col("image.status") == "skipped").cast("long")).alias("skipped"),
+            F.sum(F.col("image").isNull().cast("long")).alias("only_urls"),
+        ).collect()[0]
+        dirt = rows.select(F.explode("dirt").alias("kind")).groupBy("kind").count().collect()
+        # `samples` last: a shard counts as ingested when that table has it.
+        for spec, side in ((images.TABLE, "image"), (samples.TABLE, "sample")):
+            version = tables.replace(
+                spec,
+                rows.where(F.col(side).isNotNull()).select(f"{side}.*"),
+                dataset=report.dataset,
+                run_key=RUN_KEY,
+                shards=[shard.shard_id for shard in chunk],
+            )
+            report.versions_written[spec.name] = version
+    finally:
+        rows.unpersist()
+    report.shards_done += len(chunk)
+    report.rows += sums["n"]
+    report.failed += sums["failed"] or 0
+    report.skipped += sums["skipped"] or 0
+    for name, count in (("samples with only a URL", sums["only_urls"] or 0), *map(_dirt_count, dirt)):
+        report.results[name] = report.results.get(name, 0.0) + count
+    return sums["n"], sums["failed"] or 0
+
+
+def _is_failed() -> Column:
+    """Whether nothing can be made of a row: its image failed, or it has none and failed itself."""
+    from pyspark.sql import functions as F
+
+    without_image = F.col("image").isNull() & (F.col("sample.status") == "failed")
+    return without_image | F.coalesce(F.col("image.status") == "failed", F.lit(False))
+
+
+def _dirt_count(row: Row) -> tuple[str, int]:
+    return f"{_DIRT}{row['kind']}", row["count"]
+
+
+def _summary(report: StageReport) -> list[str]:
+    """What the user must know of the rows that were ingested."""
+    notes = []
+    dirt = {name.removeprefix(_DIRT): n for name, n in report.results.items() if name.startswith(_DIRT)}
+    if dirt:
+        most_first = sorted(dirt.items(), key=lambda item: (-item[1], item[0]))
+        notes.append(f"dirt: {', '.join(f'{count:,.0f} {kind}' for kind, count in most_first)} (kept)")
+    only_urls = report.results.get("samples with only a URL", 0)
+    if only_urls:
+        notes.append(f"{only_urls:,.0f} samples have only a URL and no image yet")
+    return notes
+
+
+def _read_shards(
+    spark: SparkSession,
+    kind: str,
+    chunk: list[SourceShard],
+    keys: Mapping[str, str],
+    *,
+    options: SourceOptions,
+    dataset: str,
+) -> DataFrame:
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from pyspark.sql.types import ArrayType, StringType, StructField, StructType
+
+    schema = StructType(
+        [
+            StructField("sample", samples.TABLE.schema),
+            StructField("image", images.TABLE.schema),
+            StructField("dirt", ArrayType(StringType())),
+        ]
+    )
+    output = to_arrow_schema(schema)
+    described = [
+        (shard.shard_id, shard.fingerprint, json.dumps(shard.payload, ensure_ascii=True)) for shard in chunk
+    ]
+    shards = spark.createDataFrame(described, "shard_id string, fingerprint string, payload string")
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for row in batch.to_pylist():
+                shard = SourceShard(row["shard_id"], row["fingerprint"], json.loads(row["payload"]))
+                origin = {"dataset": dataset, "shard_id": shard.shard_id, "input_key": keys[shard.shard_id]}
+                yield from _shard_rows(kind, shard, options, origin=origin, output=output)
+
+    # One task per shard, in order: a shard is one sequential read.
+    return shards.repartitionByRange(len(chunk), "shard_id").mapInArrow(read, schema)
+
+
+def _shard_rows(
+    kind: str, shard: SourceShard, options: SourceOptions, *, origin: dict[str, str], output: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = []
+    for record in SOURCES[kind].read(shard, options):
+        rows.append(_row(record, origin))
+        if len(rows) == _ROWS_PER_BATCH:
+            yield pa.RecordBatch.from_pylist(rows, schema=output)
+            rows = []
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema=output)
+
+
+def _row(record: SourceRecord, origin: dict[str, str]) -> dict[str, Any]:
+    keys = {**origin, "sample_id": record.sample_id(), "run_key": RUN_KEY}
+    described = {
+        name: getattr(record, name, None) for name in _measures(samples.TABLE) if name != "source_key"
+    }
+    sample = {
+        **keys,
+        **described,
+        "source_key": record.key,
+        "status": "failed" if record.sample_error else "ok",
+        "error": record.sample_error,
+    }
+    stored = {name: getattr(record.image, field, None) for name, field in _IMAGE_FIELDS.items()}
+    image = {**keys, **stored, **_image_status(record)}
+    return {"sample": sample, "image": None if record.has_only_url else image, "dirt": record.dirt}
+
+
+def _image_status(record: SourceRecord) -> dict[str, str | None]:
+    if record.sample_error:
+        return {"status": "skipped", "error": record.sample_error}
+    if record.image_error:
+        return {"status": "failed", "error": record.image_error}
+    return {"status": "ok", "error": None}
+
+
+def _measures(spec: TableSpec) -> list[str]:
+    return [field.name for field in spec.result_fields()]

@@ -1,0 +1,49 @@
+"""Stage `statistics`: the paper's Table 1 per dataset, CLIP scores by image type, and both by cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas import (
+    caption_overlap,
+    clip_embeddings,
+    cluster_assignments,
+    stat_clip_score,
+    stat_cluster,
+    stat_overall,
+)
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.statistics import Statistic, run_statistics
+from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.config import RunConfig
+
+_STATISTICS = (
+    Statistic(
+        output=stat_overall.TABLE,
+        reads={"overlap": caption_overlap.TABLE},
+        steps=overall_steps(),
+    ),
+    Statistic(
+        output=stat_clip_score.TABLE,
+        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
+        steps=clip_score_steps(),
+    ),
+    Statistic(
+        output=stat_cluster.TABLE,
+        reads={
+            "overlap": caption_overlap.TABLE,
+            "embeddings": clip_embeddings.TABLE,
+            "assignments": cluster_assignments.TABLE,
+        },
+        steps=cluster_steps(),
+    ),
+)
+
+
+def run(spark: SparkSession, config: RunConfig) -> StageReport:
+    """Compute the statistics whose inputs have changed."""
+    return run_statistics(spark, config, _STATISTICS)

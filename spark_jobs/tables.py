@@ -1,0 +1,328 @@
+"""The only door to Delta: where tables lie, their schema on the way in, atomic replacement, versions."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas import ALL_TABLES, stage_runs
+from schemas._table import TableSpec
+from spark_jobs.config import is_catalog
+from spark_jobs.errors import StageError, WarehouseError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# Delta forgets vectors and long texts for file skipping: only the columns that predicates name count.
+_TABLE_PROPERTIES = {"delta.dataSkippingStatsColumns": "shard_id"}
+
+
+class Tables:
+    """The warehouse: Delta tables under a folder or URI, or in a catalog's schema.
+
+    In a catalog the table `NAME` is stored as `NAME_all` (every run key) and `NAME` is the view of the
+    current one; under a folder the same two names exist as views of the session.
+    """
+
+    def __init__(self, spark: SparkSession, warehouse: str) -> None:
+        self._spark = spark
+        self.warehouse = warehouse.rstrip("/")
+        self._in_catalog = is_catalog(warehouse)
+        self._current: dict[tuple[str, str], str] | None = None
+
+    def location(self, spec: TableSpec) -> str:
+        """Path of the table, or its catalog name."""
+        if not self._in_catalog:
+            return f"{self.warehouse}/{spec.name}"
+        suffix = "_all" if spec.has_run_key else ""
+        return f"{self.warehouse}.{spec.name}{suffix}"
+
+    def exists(self, spec: TableSpec) -> bool:
+        """Whether the table has been created."""
+        from delta.tables import DeltaTable
+
+        if self._in_catalog:
+            return self._spark.catalog.tableExists(self.location(spec))
+        return bool(DeltaTable.isDeltaTable(self._spark, _spark_path(self.location(spec))))
+
+    def create(self, spec: TableSpec) -> None:
+        """Create the table with its column comments if it is not there; check its schema if it is.
+
+        Raises:
+            WarehouseError: If the warehouse cannot be written, or the table has another schema.
+        """
+        if self.exists(spec):
+            self._check_columns(spec, dict(self._open(spec).dtypes), where=self.location(spec))
+            return
+        try:
+            self._spark.sql(self._create_statement(spec))
+        except Exception as error:
+            raise WarehouseError(
+                f"cannot create table {spec.name} in {self.warehouse}: {_first_line(error)}\n"
+                "Give a warehouse that can be written: --warehouse DIR (or catalog.schema)"
+            ) from error
+
+    def read(self, spec: TableSpec, *, dataset: str | None = None, run_key: str | None = None) -> DataFrame:
+        """Read a table, all of it or one dataset and run key of it.
+
+        Raises:
+            StageError: If the table does not exist yet; names the stage that makes it.
+        """
+        from pyspark.sql import functions as F
+
+        if not self.exists(spec):
+            from spark_jobs.pipeline import maker_of
+
+            raise StageError(
+                f"table {spec.name} does not exist in {self.warehouse}: run `parrot run {maker_of(spec.name)}` first"
+            )
+        frame = self._open(spec)
+        if dataset is not None:
+            frame = frame.where(F.col("dataset") == dataset)
+        if run_key is not None:
+            frame = frame.where(F.col("run_key") == run_key)
+        return frame
+
+    def replace(
+        self,
+        spec: TableSpec,
+        frame: DataFrame,
+        *,
+        dataset: str,
+        run_key: str,
+        shards: Iterable[str] | None = None,
+    ) -> int:
+        """Put rows in place of those of some shards (or of the whole dataset) in one atomic commit.
+
+        Args:
+            spec: The table.
+            frame: The new rows, in any column order; may be empty (the shards' rows are then removed).
+            dataset: Their dataset.
+            run_key: Their run key.
+            shards: The shards replaced; None: all rows of the dataset and run key.
+
+        Returns:
+            The Delta version written.
+
+        Raises:
+            WarehouseError: If columns do not fit the schema, or another writer was faster.
+        """
+        self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
+        predicate = f"dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)}"
+        if shards is not None:
+            predicate += f" AND shard_id IN ({', '.join(_quoted(shard) for shard in shards)})"
+        writer = frame.select(*spec.columns).write.format("delta").mode("overwrite")
+        self._save(spec, writer.option("replaceWhere", predicate))
+        self._current = None
+        return self.version(spec)
+
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append a few rows made on the driver (the log)."""
+        self.create(spec)
+        values = [tuple(row[name] for name in spec.columns) for row in rows]
+        frame = self._spark.createDataFrame(values, spec.schema).coalesce(1)
+        self._save(spec, frame.write.format("delta").mode("append"))
+        self._current = None
+
+    def version(self, spec: TableSpec) -> int:
+        """The table's current Delta version."""
+        from py4j.protocol import Py4JError
+
+        table = self._delta(spec)
+        try:
+            # The log's own answer takes milliseconds; `history` runs a Spark job of a second.
+            none = self._spark.sparkContext._jvm.scala.Option.empty()  # type: ignore[union-attr]
+            return int(table._jdt.deltaLog().update(False, none, none).version())
+        except (Py4JError, TypeError, AttributeError):  # another build of Delta
+            return int(table.history(1).collect()[0]["version"])
+
+    def current_run_keys(self) -> dict[tuple[str, str], str]:
+        """The run key that views show, by dataset and table: the one whose stage finished last.
+
+        Where the log does not know a table's dataset (it was deleted), its only run key is taken.
+        """
+        from pyspark.sql import functions as F
+
+        if self._current is not None:
+            return dict(self._current)
+        current: dict[tuple[str, str], str] = {}
+        if self.exists(stage_runs.TABLE):
+            finished = self.read(stage_runs.TABLE).where("event = 'finished'")
+            ended = F.col("started_at").cast("double") + F.col("seconds")
+            rows = finished.select("dataset", "table_name", "run_key", ended.alias("ended_at")).collect()
+            for row in sorted(rows, key=lambda row: row["ended_at"]):
+                current[row["dataset"], row["table_name"]] = row["run_key"]
+        for spec in ALL_TABLES:
+            if spec.has_run_key and self.exists(spec) and not any(name == spec.name for _, name in current):
+                self._take_only_run_keys(spec, current)
+        self._current = current
+        return dict(current)
+
+    def register_views(self) -> list[str]:
+        """Make every table readable by name: `NAME` for the current run keys, `NAME_all` for all.
+
+        Returns:
+            The names.
+        """
+        current = self.current_run_keys()
+        names = []
+        for spec in filter(self.exists, ALL_TABLES):
+            frame = self._open(spec)
+            if spec.has_run_key:
+                frame.createOrReplaceTempView(f"{spec.name}_all")
+                names.append(f"{spec.name}_all")
+                frame = frame.where(_current_rows(spec, current))
+            frame.createOrReplaceTempView(spec.name)
+            names.append(spec.name)
+        return names
+
+    def publish_views(self) -> None:
+        """In a catalog, point the views `NAME` to the current run keys for everybody; elsewhere nothing."""
+        if not self._in_catalog:
+            return
+        current = self.current_run_keys()
+        for spec in filter(self.exists, ALL_TABLES):
+            if spec.has_run_key:
+                self._spark.sql(
+                    f"CREATE OR REPLACE VIEW {self.warehouse}.{spec.name} "
+                    f"COMMENT {_quoted(f'A row is {spec.meaning}. Current run keys only.')} "
+                    f"AS SELECT * FROM {self.location(spec)} WHERE {_current_rows(spec, current)}"
+                )
+
+    @contextlib.contextmanager
+    def writing(self, spec: TableSpec, *, dataset: str, run_key: str) -> Iterator[None]:
+        """Be the only writer of one dataset and run key of a table, on a local warehouse.
+
+        In a catalog Delta's own conflict check stops the second writer at its commit. On S3 it needs Delta's
+        DynamoDB log store for that; without one, run one `parrot` at a time per warehouse.
+
+        Raises:
+            StageError: If another run is writing there.
+        """
+        if self._in_catalog or "://" in self.warehouse:
+            yield
+            return
+        folder = Path(self.warehouse) / "_locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{spec.name}-{dataset}-{run_key}.lock"
+        with file.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StageError(
+                    f"another run is writing {spec.name} of dataset {dataset} in {self.warehouse}: "
+                    "wait until it has finished, or stop it"
+                ) from error
+            yield
+
+    def _create_statement(self, spec: TableSpec) -> str:
+        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
+        columns = ", ".join(
+            f"{field.name} {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'} "
+            f"COMMENT {_quoted(field.metadata['comment'])}"
+            for field in spec.schema.fields
+        )
+        partitions = f" PARTITIONED BY ({', '.join(spec.partition_by)})" if spec.partition_by else ""
+        statement = f"CREATE TABLE IF NOT EXISTS {place} ({columns}) USING DELTA{partitions}"
+        statement += f" COMMENT {_quoted(f'A row is {spec.meaning}.')}"
+        if "shard_id" in spec.columns:
+            properties = ", ".join(
+                f"{_quoted(key)} = {_quoted(value)}" for key, value in _TABLE_PROPERTIES.items()
+            )
+            statement += f" TBLPROPERTIES ({properties})"
+        return statement
+
+    def _take_only_run_keys(self, spec: TableSpec, current: dict[tuple[str, str], str]) -> None:
+        by_dataset: dict[str, list[str]] = {}
+        for row in self._open(spec).select("dataset", "run_key").distinct().collect():
+            by_dataset.setdefault(row["dataset"], []).append(row["run_key"])
+        for dataset, run_keys in by_dataset.items():
+            if len(run_keys) == 1:
+                current[dataset, spec.name] = run_keys[0]
+
+    def _open(self, spec: TableSpec) -> DataFrame:
+        if self._in_catalog:
+            return self._spark.read.table(self.location(spec))
+        return self._spark.read.format("delta").load(_spark_path(self.location(spec)))
+
+    def _delta(self, spec: TableSpec) -> Any:
+        from delta.tables import DeltaTable
+
+        if self._in_catalog:
+            return DeltaTable.forName(self._spark, self.location(spec))
+        return DeltaTable.forPath(self._spark, _spark_path(self.location(spec)))
+
+    def _save(self, spec: TableSpec, writer: Any) -> None:
+        try:
+            if self._in_catalog:
+                writer.saveAsTable(self.location(spec))
+            else:
+                writer.save(_spark_path(self.location(spec)))
+        except Exception as error:
+            if "Concurrent" in str(error):
+                raise WarehouseError(
+                    f"another run wrote the same rows of {spec.name} at the same time; nothing was written "
+                    "by this one. Run it again when the other has finished"
+                ) from error
+            raise
+
+    def _check_columns(self, spec: TableSpec, found: dict[str, str], *, where: str) -> None:
+        expected = {field.name: field.dataType.simpleString() for field in spec.schema.fields}
+        faults = [f"missing {name} ({kind})" for name, kind in expected.items() if name not in found]
+        faults += [f"not in the schema: {name}" for name in found if name not in expected]
+        faults += [
+            f"{name} is {found[name]}, expected {kind}"
+            for name, kind in expected.items()
+            if name in found and found[name] != kind
+        ]
+        if faults:
+            raise WarehouseError(f"{where} does not fit table {spec.name}: " + "; ".join(faults))
+
+
+def check_writable(warehouse: str) -> None:
+    """Fail before any work starts if a local warehouse cannot be written.
+
+    Raises:
+        WarehouseError: If the folder cannot be made, or not be written.
+    """
+    if is_catalog(warehouse) or "://" in warehouse:
+        return
+    folder = Path(warehouse)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".parrot-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WarehouseError(
+            f"cannot write the warehouse {warehouse}: {error.strerror or error}. "
+            "Give a folder that can be written: --warehouse DIR"
+        ) from error
+
+
+def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> str:
+    """Predicate on partition columns: the current run key of each dataset."""
+    rows = [
+        f"(dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)})"
+        for (dataset, table), run_key in sorted(current.items())
+        if table == spec.name
+    ]
+    return " OR ".join(rows) or "false"
+
+
+def _spark_path(location: str) -> str:
+    # Spark resolves relative paths against its own idea of a working directory.
+    return location if "://" in location else os.path.abspath(location)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

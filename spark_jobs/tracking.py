@@ -1,0 +1,186 @@
+"""The only door to MLflow: a parent run for a `parrot run`, a nested run per stage."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.config import is_catalog
+from spark_jobs.errors import TrackingError
+
+if TYPE_CHECKING:
+    from spark_jobs.config import RunConfig
+
+_MAX_PARAM = 6000  # MLflow refuses longer values
+_active = False
+_step = 0
+_complained = False
+
+
+def without_password(uri: str) -> str:
+    """An address without the user and password it may hold."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def tracking_uri(config: RunConfig) -> str:
+    """Where runs are tracked.
+
+    Raises:
+        TrackingError: If nothing says where, and the warehouse is no local folder to put a store beside.
+    """
+    if config.tracking.uri:
+        return config.tracking.uri
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return os.environ["MLFLOW_TRACKING_URI"]
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return "databricks"
+    if "://" in config.warehouse or is_catalog(config.warehouse):
+        raise TrackingError(
+            f"no MLflow store for the warehouse {config.warehouse}: set MLFLOW_TRACKING_URI "
+            "(or --set tracking.uri=...), or switch tracking off with --set tracking.enabled=false"
+        )
+    return f"sqlite:///{Path(config.warehouse).resolve()}/mlflow.db"
+
+
+@contextlib.contextmanager
+def parent_run(config: RunConfig, name: str, params: Mapping[str, Any]) -> Iterator[None]:
+    """Track what happens inside as one MLflow run.
+
+    The store is reached before anything else happens, so that a wrong address ends a run at its start.
+
+    Raises:
+        TrackingError: If the store cannot be reached.
+    """
+    global _active
+    if not config.tracking.enabled:
+        yield
+        return
+    import mlflow
+
+    _connect(config)
+    with mlflow.start_run(run_name=name):
+        _active = True
+        try:
+            mlflow.log_params({key: str(value)[:_MAX_PARAM] for key, value in params.items()})
+            yield
+        finally:
+            _active = False
+
+
+@contextlib.contextmanager
+def stage_run(name: str) -> Iterator[None]:
+    """Track one stage as a nested run; does nothing outside a parent run."""
+    global _step
+    if not _active:
+        yield
+        return
+    import mlflow
+
+    _step = 0
+    with mlflow.start_run(run_name=name, nested=True):
+        yield
+
+
+@contextlib.contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Log how long a part of a stage took."""
+    started = time.monotonic()
+    yield
+    metrics({f"seconds {name}": time.monotonic() - started})
+
+
+def metrics(values: Mapping[str, float]) -> None:
+    """Log numbers at the next step of the current run."""
+    global _step
+    if _active and values:
+        import mlflow
+
+        _step += 1
+        with _patience():
+            mlflow.log_metrics(dict(values), step=_step)
+
+
+def params(values: Mapping[str, Any]) -> None:
+    """Log parameters of the current run."""
+    if _active and values:
+        import mlflow
+
+        with _patience():
+            mlflow.log_params({key: str(value)[:_MAX_PARAM] for key, value in values.items()})
+
+
+def artifact(path: str) -> None:
+    """Keep a local file with the current run."""
+    if _active:
+        import mlflow
+
+        with _patience():
+            mlflow.log_artifact(path)
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """A store that fails in the middle of a night's run costs its entries, not the run; it is said once."""
+    global _complained
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - MLflow raises its own, requests' and SQLAlchemy's errors
+        if not _complained:
+            logging.getLogger("parrot").warning("MLflow does not take entries: %s", error)
+        _complained = True
+
+
+def current_run_id() -> str | None:
+    """Id of the current MLflow run, or None where nothing is tracked."""
+    if not _active:
+        return None
+    import mlflow
+
+    run = mlflow.active_run()
+    return run.info.run_id if run else None
+
+
+def _connect(config: RunConfig) -> None:
+    import mlflow
+
+    uri = tracking_uri(config)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="mlflow")
+    # One quick try decides; the run itself keeps MLflow's patience.
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    saved = {key: os.environ.get(key) for key in patience}
+    os.environ.update(patience)
+    try:
+        mlflow.set_tracking_uri(uri)
+        _set_experiment(config, uri)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:300]
+        raise TrackingError(
+            f"the MLflow store at {without_password(uri)} cannot be reached: {reason}\n"
+            "Check MLFLOW_TRACKING_URI (or tracking.uri), or switch tracking off with --set tracking.enabled=false"
+        ) from error
+    finally:
+        for key, value in saved.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _set_experiment(config: RunConfig, uri: str) -> None:
+    import mlflow
+
+    name = config.tracking.experiment
+    if uri.startswith("sqlite:///") and mlflow.get_experiment_by_name(name) is None:
+        # MLflow would put artifacts into ./mlruns of whoever happens to run it.
+        folder = Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts"
+        mlflow.create_experiment(name, artifact_location=folder.as_uri())
+    mlflow.set_experiment(name)

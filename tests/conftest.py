@@ -1,0 +1,63 @@
+"""Fixtures: one local Spark with real Delta for the whole run, cleaned after each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.config import RunConfig, SessionConfig, load_config
+from spark_jobs.session import open_session
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images and metadata beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real data is not beside this checkout (../shared/data)")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def _spark_session(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("spark")
+    os.environ["MLFLOW_TRACKING_URI"] = ""
+    session = open_session(
+        SessionConfig(
+            master="local[2]",
+            driver_memory="1g",
+            shuffle_partitions=2,
+            spark={
+                "spark.sql.warehouse.dir": str(folder / "catalog"),
+                "spark.sql.catalogImplementation": "in-memory",
+                # Queries over a dozen rows: interpreting them is faster than compiling them.
+                "spark.sql.codegen.wholeStage": "false",
+            },
+        )
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def spark(_spark_session) -> Iterator[object]:
+    """The session; views and caches of a test do not reach the next one."""
+    yield _spark_session
+    for table in _spark_session.catalog.listTables():
+        if table.isTemporary:
+            _spark_session.catalog.dropTempView(table.name)
+    _spark_session.catalog.clearCache()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RunConfig:
+    """A configuration for a fresh local warehouse, without MLflow."""
+    return load_config(
+        options={"warehouse": str(tmp_path / "warehouse"), "dataset": "test"},
+        overrides=("tracking.enabled=false",),
+    )

@@ -1,0 +1,46 @@
+"""Run the installed command line as a user does, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PARROT = [sys.executable, "-m", "spark_jobs.cli"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def parrot(
+    *arguments: object, env: dict[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run `parrot ARGUMENTS...`; output and exit code are the caller's to judge."""
+    return subprocess.run(
+        [*PARROT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=environment(env),
+        timeout=timeout,
+        check=False,
+    )
+
+
+def succeeding(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that must succeed."""
+    result = parrot(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def query(warehouse: Path, sql: str) -> list[dict[str, object]]:
+    """Rows of a `parrot sql` query."""
+    result = succeeding("sql", "--warehouse", warehouse, "--format", "json", sql)
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """This process's environment, without an MLflow server of the developer's."""
+    values = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return {**values, **(extra or {})}

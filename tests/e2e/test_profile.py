@@ -1,0 +1,210 @@
+"""The main job as a user runs it: profile a drawn corpus, look at it, run again, kill it, continue."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from schemas import TABLES
+from spark_jobs.demo.corpus import read_truth, write_corpus
+from spark_jobs.report.page import read_input_key
+from tests.e2e.cli import PARROT, REPOSITORY, environment, parrot, query, succeeding
+
+PROFILED = tuple(name for name in TABLES if name != "stage_runs")
+SAMPLES = 24
+SHARDS = 3
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus", samples=SAMPLES, shards=SHARDS)
+
+
+@pytest.fixture(scope="module")
+def warehouse(corpus, tmp_path_factory):
+    """A finished, uninterrupted run."""
+    folder = tmp_path_factory.mktemp("run") / "warehouse"
+    succeeding(*arguments(corpus, folder))
+    return folder
+
+
+def arguments(corpus, folder, *stages):
+    return ("run", *stages, "--source", corpus.webdataset, "--dataset", "drawn", "--warehouse", folder)
+
+
+def versions(warehouse: Path) -> dict[str, int]:
+    """Number of commits by table, read from the logs."""
+    found = {name: len(list((warehouse / name / "_delta_log").glob("*.json"))) for name in TABLES}
+    assert all(found.values()), found
+    return found
+
+
+def contents(warehouse: Path, spark) -> dict[str, list[object]]:
+    """Every row of every table, in a fixed order."""
+    tables = {}
+    for name in PROFILED:
+        frame = spark.read.format("delta").load(str(warehouse / name))
+        tables[name] = sorted(
+            json.dumps(row.asDict(recursive=True), sort_keys=True) for row in frame.collect()
+        )
+    return tables
+
+
+def test_every_sample_is_accounted_for_and_measured_as_planted(warehouse, corpus):
+    truth = {row.key: row for row in read_truth(corpus.truth)}
+    rows = query(
+        warehouse,
+        "SELECT s.source_key, i.status AS image, t.status AS text, t.error, o.cotr, o.image_type "
+        "FROM samples s JOIN images i USING (sample_id) JOIN spotted_text t USING (sample_id) "
+        "JOIN caption_overlap o USING (sample_id)",
+    )
+    assert sorted(row["source_key"] for row in rows) == sorted(truth)
+    faults = {row["source_key"]: (row["image"], row["text"]) for row in rows if row["text"] != "ok"}
+    planted = {
+        key: row.fault for key, row in truth.items() if row.fault in ("failed_download", "truncated_jpeg")
+    }
+    assert faults.keys() == planted.keys()
+    assert {planted[key]: fault for key, fault in faults.items()} == {
+        "failed_download": ("failed", "skipped"),
+        "truncated_jpeg": ("ok", "failed"),
+    }
+    right = [row["image_type"] == truth[row["source_key"]].image_type for row in rows if row["text"] == "ok"]
+    assert sum(right) / len(right) >= 0.9
+    rates = [(row["cotr"], truth[row["source_key"]].cotr) for row in rows if row["cotr"] is not None]
+    assert sum(abs(found - expected) for found, expected in rates) / len(rates) < 0.1
+
+
+def test_the_statistics_follow_from_the_rows(warehouse):
+    (overall,) = query(warehouse, "SELECT * FROM stat_overall")
+    (expected,) = query(
+        warehouse,
+        "SELECT count(*) AS images, count_if(image_type <> 'no_text') AS with_text, avg(cotr) AS cotr "
+        "FROM caption_overlap WHERE status = 'ok' AND size(caption_words) > 0",
+    )
+    assert overall["samples"] == SAMPLES
+    assert (overall["images"], overall["images_with_text"]) == (expected["images"], expected["with_text"])
+    assert overall["cotr_in_total"] == pytest.approx(expected["cotr"])
+    assert overall["cotr_in_total"] == pytest.approx(overall["share_with_text"] * overall["cotr_with_text"])
+
+
+def test_the_report_stands_alone_and_says_what_random_weights_mean(warehouse):
+    page = (warehouse / "report.html").read_text(encoding="utf-8")
+    assert read_input_key(page)
+    assert "CLIP scores mean nothing" in page
+    assert page.count("data:image/jpeg;base64,") >= 3
+    for opening in ('src="http', "src='http", 'href="http', "url(http"):
+        assert opening not in page
+
+
+def test_a_second_run_does_nothing(warehouse, corpus):
+    before, report = versions(warehouse), (warehouse / "report.html").stat().st_mtime_ns
+    result = succeeding(*arguments(corpus, warehouse))
+    assert versions(warehouse) == before
+    assert (warehouse / "report.html").stat().st_mtime_ns == report
+    for stage in ("ingest", "embed", "cluster", "spot_text", "overlap", "statistics"):
+        assert any(line.split()[:2] == [stage, "up"] for line in result.stderr.splitlines()), result.stderr
+
+
+def test_the_run_is_tracked_with_a_nested_run_per_stage(warehouse):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{warehouse}/mlflow.db")
+    (experiment,) = [found for found in client.search_experiments() if found.name == "parrot"]
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    parent = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    stages = {
+        run.info.run_name: run
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    assert set(stages) == {"ingest", "embed", "cluster", "spot_text", "overlap", "statistics", "report"}
+    assert stages["spot_text"].data.metrics["rows"] == SAMPLES
+    assert stages["spot_text"].data.metrics["samples_done"] == SAMPLES
+    assert stages["overlap"].data.params["version_read spotted_text"].isdigit()
+    assert stages["overlap"].data.params["version_written caption_overlap"].isdigit()
+    assert stages["statistics"].data.metrics["samples"] == SAMPLES
+    artifacts = [item.path for item in client.list_artifacts(stages["report"].info.run_id)]
+    assert artifacts == ["report.html"]
+
+
+def test_sql_prints_the_result_and_nothing_else(warehouse):
+    text = "'a \"b\", c\nd' AS text, CAST(NULL AS INT) AS nothing, array('x', 'y') AS words"
+    result = succeeding("sql", "--warehouse", warehouse, "--format", "csv", f"SELECT {text}")
+    assert result.stdout == 'text,nothing,words\n"a ""b"", c\nd",,"[""x"", ""y""]"\n'  # \r\n read as text
+    assert list(csv.reader(io.StringIO(result.stdout, newline="")))[1][0] == 'a "b", c\nd'
+
+
+def test_sql_writes_files(warehouse, tmp_path):
+    sql = "SELECT sample_id, cotr, co_emb_words FROM caption_overlap ORDER BY sample_id"
+    for suffix in ("csv", "parquet"):
+        result = succeeding("sql", "--warehouse", warehouse, sql, "--output", tmp_path / f"rows.{suffix}")
+        assert result.stdout == ""
+    table = pq.read_table(tmp_path / "rows.parquet")
+    assert table.num_rows == SAMPLES
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["sample_id"] for row in csv.DictReader(file)] == table["sample_id"].to_pylist()
+
+
+def test_a_wrong_query_is_a_message_with_the_tables(warehouse):
+    result = parrot("sql", "--warehouse", warehouse, "SELECT cotrr FROM caption_overlap")
+    assert result.returncode == 1
+    assert "cotrr" in result.stderr
+    assert "Tables and views: samples_all, samples" in result.stderr
+    assert "\tat " not in result.stderr
+    assert result.stdout == ""
+
+
+def test_status_counts_rows_shards_and_failures(warehouse):
+    result = succeeding("status", "--warehouse", warehouse)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
+    lines = {cells[1]: cells for cells in rows if len(cells) == 8}
+    assert lines["spotted_text"][2:7] == [str(SAMPLES), "1", "2", str(SHARDS), "0"]
+    assert lines["caption_overlap"][6] == "0"
+
+
+def test_a_dry_run_plans_and_writes_nothing(warehouse, corpus):
+    before = versions(warehouse)
+    result = succeeding(*arguments(corpus, warehouse), "--dry-run", "--set", "overlap.min_confidence=0.9")
+    assert versions(warehouse) == before
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stderr.splitlines()]
+    planned = {cells[0]: cells[1] for cells in rows if len(cells) == 5}
+    assert (planned["spot_text"], planned["overlap"]) == ("0", str(SHARDS))
+
+
+@pytest.mark.parametrize("stage", ["embed", "spot_text"])
+def test_killed_in_the_middle_the_next_run_continues_to_the_same_rows(
+    stage, warehouse, corpus, spark, tmp_path
+):
+    table = {"embed": "clip_embeddings", "spot_text": "spotted_text"}[stage]
+    folder = tmp_path / "warehouse"
+    small_chunks = (*arguments(corpus, folder, "ingest", stage), "--set", "runner.first_chunk=1")
+    kill_after_first_chunk([*PARROT, *map(str, small_chunks)], folder / table)
+    done = spark.read.format("delta").load(str(folder / table)).select("shard_id").distinct().count()
+    assert 0 < done < SHARDS
+    result = succeeding(*arguments(corpus, folder))
+    assert contents(folder, spark) == contents(warehouse, spark)
+    (line,) = [line for line in result.stderr.splitlines() if line.split()[:1] == [stage]]
+    assert f"{done} shard(s) were up to date" in line
+
+
+def kill_after_first_chunk(command: list[str], table: Path) -> None:
+    """Run a command and kill -9 it, with all its children, once its table has a first chunk."""
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while len(list((table / "_delta_log").glob("*.json"))) < 2:  # the table's creation, then the chunk
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "no chunk in five minutes"
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

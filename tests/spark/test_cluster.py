@@ -1,0 +1,222 @@
+"""Stage `cluster` on generated embeddings: one machine's result, versions of models, what is done again."""
+
+from __future__ import annotations
+
+import json
+
+import faiss
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from schemas import clip_embeddings, cluster_assignments, cluster_models
+from spark_jobs.config import load_config
+from spark_jobs.errors import StageError
+from spark_jobs.runner.hash_sample import hash_sample
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.stages.cluster import run
+from spark_jobs.tables import Tables
+
+SAMPLES, WIDTH, SHARDS = 3000, 32, 6
+BAD = 60  # rows without a vector
+MODELS, ASSIGNMENTS = cluster_models.TABLE, cluster_assignments.TABLE
+QUICK = ("tracking.enabled=false", "cluster.k=20", "cluster.dimensions=16", "cluster.groups=5")
+
+
+def drawn(count=SAMPLES, *, seed=0):
+    draw = np.random.default_rng(seed)
+    vectors = draw.standard_normal((15, WIDTH))[draw.integers(15, size=count)]
+    vectors = vectors + 0.6 * draw.standard_normal((count, WIDTH))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def put_embeddings(spark, warehouse, vectors, *, dataset="test", run_key="e", bad=BAD, partitions=2):
+    """Write `clip_embeddings`; the first `bad` rows have no vector."""
+    tables = Tables(spark, str(warehouse))
+    tables.create(clip_embeddings.TABLE)
+    rows = []
+    for n, vector in enumerate(vectors.tolist()):
+        shard, is_bad = f"{n % SHARDS:05d}", n < bad
+        row = (None, None, None, "failed", "damaged") if is_bad else (vector, None, None, "ok", None)
+        rows.append((dataset, shard, f"{n:08d}", "m", *row, run_key, f"{shard}-{len(vectors)}"))
+    frame = spark.createDataFrame(rows, clip_embeddings.TABLE.schema, verifySchema=False)
+    frame = frame.repartition(partitions)
+    tables.replace(clip_embeddings.TABLE, frame, dataset=dataset, run_key=run_key)
+    log = RunLog(tables, clip_embeddings.TABLE, stage="embed", dataset=dataset, run_key=run_key, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def configured(warehouse, *overrides, dataset="test"):
+    options = {"warehouse": str(warehouse), "dataset": dataset}
+    return load_config(options=options, overrides=(*QUICK, *overrides))
+
+
+def assigned(spark, warehouse, report):
+    """Rows of `cluster_assignments` of a run in order of sample_id."""
+    frame = Tables(spark, str(warehouse)).read(ASSIGNMENTS, dataset=report.dataset)
+    rows = frame.where(F.col("run_key") == report.run_keys[ASSIGNMENTS.name]).collect()
+    return sorted(rows, key=lambda row: row["sample_id"])
+
+
+def stored_model(spark, warehouse, run_key):
+    rows = Tables(spark, str(warehouse)).read(MODELS, run_key=run_key).orderBy("position").collect()
+    kinds = ("pca_mean", "pca_component", "centroid")
+    return rows, *(
+        np.array([row["vector"] for row in rows if row["kind"] == kind], np.float32) for kind in kinds
+    )
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return drawn()
+
+
+@pytest.fixture(scope="module")
+def fitted(_spark_session, tmp_path_factory, vectors):
+    """A warehouse after the first run, and that run's report."""
+    warehouse = tmp_path_factory.mktemp("clusters") / "warehouse"
+    put_embeddings(_spark_session, warehouse, vectors)
+    return warehouse, run(_spark_session, configured(warehouse))
+
+
+def test_assignments_are_those_of_plain_faiss_and_of_brute_force(spark, fitted, vectors):
+    warehouse, report = fitted
+    rows = assigned(spark, warehouse, report)
+    _, mean, components, centroids = stored_model(spark, warehouse, report.run_keys[MODELS.name])
+    points = ((vectors[BAD:].astype(np.float64) - mean) @ components.T.astype(np.float64)).astype(np.float32)
+    squared = ((points[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
+    found = np.array([row["cluster"] for row in rows[BAD:]])
+    assert np.array_equal(found, squared.argmin(axis=1))
+    np.testing.assert_allclose(
+        [row["distance"] for row in rows[BAD:]], np.sqrt(squared.min(axis=1)), rtol=1e-4
+    )
+    # The paper's way to assign: a k-means of no iterations over the stored centroids.
+    kmeans = faiss.Kmeans(16, 20, niter=0, nredo=0)
+    kmeans.train(points, init_centroids=centroids)
+    assert np.array_equal(found, kmeans.assign(points)[1])
+
+
+def test_every_sample_has_a_row_and_those_without_a_vector_are_skipped(spark, fitted):
+    warehouse, report = fitted
+    rows = assigned(spark, warehouse, report)
+    assert (len(rows), report.rows, report.skipped, report.failed) == (SAMPLES, SAMPLES, BAD, 0)
+    assert {(row["status"], row["error"], row["cluster"]) for row in rows[:BAD]} == {
+        ("skipped", "embed: damaged", None)
+    }
+    assert all(row["status"] == "ok" and row["cluster_group"] is not None for row in rows[BAD:])
+
+
+def test_the_stored_model_explains_the_assignments(spark, fitted):
+    warehouse, report = fitted
+    rows, mean, components, centroids = stored_model(spark, warehouse, report.run_keys[MODELS.name])
+    assert (mean.shape, components.shape, centroids.shape) == ((1, WIDTH), (16, WIDTH), (20, 16))
+    of_samples = assigned(spark, warehouse, report)
+    assert {row["model_version"] for row in [*rows, *of_samples]} == {rows[0]["model_version"]}
+    by_cluster = {row["position"]: row for row in rows if row["kind"] == "centroid"}
+    groups = {(row["cluster"], row["cluster_group"]) for row in of_samples[BAD:]}
+    assert groups == {(n, row["cluster_group"]) for n, row in by_cluster.items()}
+    assert {group for _, group in groups} == set(range(5))
+    # All vectors were drawn, so the sizes on the fitting sample are those of the assignment.
+    clusters = [row["cluster"] for row in of_samples[BAD:]]
+    assert {n: row["size"] for n, row in by_cluster.items()} == {n: clusters.count(n) for n in by_cluster}
+    assert {row["points"] for row in rows} == {SAMPLES - BAD}
+    parameters = json.loads(rows[0]["parameters"])
+    assert (parameters["k"], parameters["seed"], parameters["iterations"]) == (20, 42, 25)
+
+
+def test_a_second_run_does_nothing(spark, fitted):
+    warehouse, report = fitted
+    tables = Tables(spark, str(warehouse))
+    before = [tables.version(spec) for spec in (MODELS, ASSIGNMENTS)]
+    again = run(spark, configured(warehouse))
+    assert again.did_nothing
+    assert again.run_keys == report.run_keys
+    assert [tables.version(spec) for spec in (MODELS, ASSIGNMENTS)] == before
+
+
+def test_other_parameters_live_beside_the_first_and_going_back_does_nothing(spark, fitted):
+    warehouse, report = fitted
+    other = run(spark, configured(warehouse, "cluster.seed=7"))
+    assert other.rows == SAMPLES
+    assert set(other.run_keys.values()).isdisjoint(report.run_keys.values())
+    tables = Tables(spark, str(warehouse))
+    counts = {
+        row["run_key"]: row["count"] for row in tables.read(ASSIGNMENTS).groupBy("run_key").count().collect()
+    }
+    assert counts == {one.run_keys[ASSIGNMENTS.name]: SAMPLES for one in (report, other)}
+    assert run(spark, configured(warehouse)).rows == 0
+    current = tables.current_run_keys()
+    assert {name: current["test", name] for name in report.run_keys} == report.run_keys
+
+
+def test_the_order_of_rows_and_files_decides_nothing(spark, fitted, tmp_path, vectors):
+    warehouse, report = fitted
+    put_embeddings(spark, tmp_path, vectors, partitions=7)
+    shuffled = run(spark, configured(tmp_path, "runner.first_chunk=600"))
+    assert shuffled.run_keys == report.run_keys
+    assert assigned(spark, tmp_path, shuffled) == assigned(spark, warehouse, report)
+
+
+def test_changed_vectors_give_a_new_model_and_a_whole_new_assignment(spark, tmp_path):
+    small = ("cluster.k=4", "cluster.groups=2")
+    put_embeddings(spark, tmp_path, drawn(400))
+    first = run(spark, configured(tmp_path, *small))
+    put_embeddings(spark, tmp_path, drawn(401))
+    second = run(spark, configured(tmp_path, *small))
+    assert (second.rows, second.shards_kept) == (401, 0)
+    assert set(second.run_keys.values()).isdisjoint(first.run_keys.values())
+    versions = [{row["model_version"] for row in assigned(spark, tmp_path, one)} for one in (first, second)]
+    assert [len(found) for found in versions] == [1, 1]
+    assert versions[0] != versions[1]
+    kept, *_ = stored_model(spark, tmp_path, first.run_keys[MODELS.name])
+    assert {row["model_version"] for row in kept} == versions[0]  # the old model is still there
+
+
+def test_datasets_fitted_together_share_one_model(spark, tmp_path):
+    both = ("cluster.datasets=[a, b]", "cluster.k=6", "cluster.groups=2")
+    put_embeddings(spark, tmp_path, drawn(300, seed=1), dataset="a")
+    put_embeddings(spark, tmp_path, drawn(200, seed=2), dataset="b")
+    of_a = run(spark, configured(tmp_path, *both, dataset="a"))
+    of_b = run(spark, configured(tmp_path, *both, dataset="b"))
+    assert of_a.run_keys[MODELS.name] == of_b.run_keys[MODELS.name]
+    assert any("fitted on 380 of 380 vectors" in note for note in of_a.notes)
+    assert not any("fitted" in note for note in of_b.notes)  # the same model, not another fit
+    rows, *_ = stored_model(spark, tmp_path, of_a.run_keys[MODELS.name])
+    assert {row["dataset"] for row in rows} == {"a", "b"}
+    assert len(rows) == 2 * (1 + 16 + 6)
+    assert {row["model_version"] for one in (of_a, of_b) for row in assigned(spark, tmp_path, one)} == {
+        rows[0]["model_version"]
+    }
+    put_embeddings(spark, tmp_path, drawn(200, seed=2), dataset="b", run_key="other model")
+    with pytest.raises(StageError, match="datasets a and b were embedded with other models or settings"):
+        run(spark, configured(tmp_path, *both, dataset="a"))
+
+
+def test_too_few_vectors_for_k_name_the_largest_usable_k(spark, tmp_path):
+    with pytest.raises(StageError, match=r"no finished table clip_embeddings: run `parrot run embed` first"):
+        run(spark, configured(tmp_path))
+    put_embeddings(spark, tmp_path, drawn(300))
+    with pytest.raises(StageError, match=r"k=20 needs 780 points .* found 240: the largest usable k is 6"):
+        run(spark, configured(tmp_path))
+    assert not Tables(spark, str(tmp_path)).exists(ASSIGNMENTS)
+
+
+def test_without_any_vector_every_sample_is_skipped(spark, tmp_path):
+    put_embeddings(spark, tmp_path, drawn(8), bad=8)
+    report = run(spark, configured(tmp_path))
+    assert (report.rows, report.skipped) == (8, 8)
+    assert any("nothing to cluster" in note for note in report.notes)
+    assert run(spark, configured(tmp_path)).did_nothing
+
+
+@pytest.mark.parametrize("size", [250, 5000])
+def test_a_sample_is_the_lowest_hashes_whatever_the_partitions(spark, size):
+    rows = [("d", f"{n:05d}", [float(n), 0.5]) for n in range(1000)]
+    frame = spark.createDataFrame(rows, "dataset string, sample_id string, vector array<float>")
+    by_hash = frame.withColumn("key", F.xxhash64(F.lit(3).cast("long"), "dataset", "sample_id")).collect()
+    expected = [row["vector"] for row in sorted(by_hash, key=lambda row: row["key"])][:size]
+    for partitions in (1, 5):
+        found = hash_sample(frame.repartition(partitions), total=1000, size=size, seed=3)
+        assert found.tolist() == expected
+    if size < 1000:
+        assert hash_sample(frame, total=1000, size=size, seed=4).tolist() != expected

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import random
+import unicodedata
+
+import pytest
+from rapidfuzz.distance import Levenshtein
+
+from schemas import spotted_text
+from spark_jobs.sql.overlap import overlap_steps
+from spark_jobs.sql.steps import run_steps
+from spark_jobs.stages.overlap import token_sets
+
+WORDS = spotted_text.TABLE.schema["words"].dataType.simpleString()
+INPUT = (
+    f"shard_id string, sample_id string, caption string, words {WORDS}, text_status string, text_error string"
+)
+
+
+def measured(spark, pairs, *, min_confidence=0.0):
+    """Overlap of (caption, [(spotted word, confidence)]) pairs, in order, through the stage's own plan."""
+    rows = [
+        ("0", f"{n:06d}", caption, [(text, confidence, [], 0) for text, confidence in words], "ok", None)
+        for n, (caption, words) in enumerate(pairs)
+    ]
+    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), min_confidence)}
+    result = run_steps(spark, overlap_steps(), frames)
+    return sorted(result.collect(), key=lambda row: row["sample_id"])
+
+
+def oracle_tokens(text):
+    """The default reading, written character by character: no regular expression, no shared code."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text or "").casefold())
+    words, word = [], ""
+    for character in folded + " ":
+        category = unicodedata.category(character)
+        if category[0] in "LM" or category == "Nd":
+            word += character
+            continue
+        if any(
+            unicodedata.category(letter)[0] == "L" or unicodedata.category(letter) == "Nd" for letter in word
+        ):
+            words.append(word)
+        word = ""
+    return words
+
+
+def oracle(caption, words):
+    caption_words = set(oracle_tokens(caption))
+    spotted = set()
+    for word in words:
+        spotted.update(oracle_tokens(word))
+    verbatim = set((caption or "").split())
+    spotted_verbatim = {piece for word in words for piece in word.split()}
+    rate = fuzzy = verbatim_rate = None
+    if caption_words:
+        rate = len(caption_words & spotted) / len(caption_words)
+        best = [
+            max((Levenshtein.normalized_similarity(w, s) for s in spotted), default=0.0)
+            for w in caption_words
+        ]
+        fuzzy = sum(best) / len(best)
+    if verbatim:
+        verbatim_rate = len(verbatim & spotted_verbatim) / len(verbatim)
+    kind = "no_text" if not words else "concurrent" if rate else "text_not_concurrent"
+    return {
+        "co_emb_words": caption_words & spotted,
+        "cotr": rate,
+        "cotr_verbatim": verbatim_rate,
+        "fuzzy_cotr": fuzzy,
+        "image_type": kind,
+    }
+
+
+def assert_equal_to_oracle(spark, pairs):
+    for row, (caption, words) in zip(measured(spark, pairs), pairs, strict=True):
+        expected = oracle(caption, [text for text, _ in words])
+        assert set(row["co_emb_words"]) == expected["co_emb_words"], caption
+        for name in ("cotr", "cotr_verbatim", "fuzzy_cotr"):
+            assert row[name] == (
+                None if expected[name] is None else pytest.approx(expected[name], abs=1e-12)
+            ), caption
+        assert row["image_type"] == expected["image_type"], caption
+
+
+def test_real_captions_and_ocr_words_equal_the_oracle(spark, shared_data):
+    lines = (
+        (shared_data / "laion_metadata" / "caption_vs_ocr_853.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    records = [json.loads(line) for line in lines if line.strip()]
+    pairs = [
+        ((record["captions"] or [None])[0], [(word, 1.0) for word in record["words"] if word.strip()])
+        for record in records
+    ]
+    assert len(pairs) == 853
+    assert sum(bool(words) for _, words in pairs) == 369
+    assert_equal_to_oracle(spark, pairs)
+
+
+def test_generated_text_equals_the_oracle(spark):
+    draw = random.Random(20240201)
+    pool = [
+        "STRASSE", "straße", "Ｆｕｌｌ", "full", "ﬁsh", "fish", "İstanbul", "istanbul", "café", "cafe\u0301", "naïve",
+        "how-to-make", "11/16/2012", "3.14", "x²", "½", "é", "مرحبا", "日本語", "हिन्दी", "👍", "❤️", "don't", "O'Neil",
+        "...", "-", "a", "A", "ΣΊΣΥΦΟΣ", "σίσυφος", "Ⅷ", "tab\tbed", "new\nline", "\u00a0nbsp\u00a0", "é́́",
+        "_under_score_",
+    ]  # fmt: skip
+    pairs = [
+        (
+            draw.choice(["", " "]).join(draw.choices(pool, k=draw.randrange(0, 9)))
+            if draw.random() < 0.2
+            else " ".join(draw.choices(pool, k=draw.randrange(0, 9))),
+            [(word, 1.0) for word in draw.choices(pool, k=draw.randrange(0, 6))],
+        )
+        for _ in range(400)
+    ]
+    pairs += [
+        (None, []),
+        (None, [("text", 1.0)]),
+        ("", []),
+        ("   ", [("x", 1.0)]),
+        ("word " * 20_000, [("word", 1.0)]),
+    ]
+    assert_equal_to_oracle(spark, pairs)
+
+
+def test_a_caption_without_words_has_no_rate_but_a_type(spark):
+    none, punctuation, blank = measured(spark, [(None, [("SALE", 1.0)]), ("?!", [("SALE", 1.0)]), ("", [])])
+    assert [row["cotr"] for row in (none, punctuation, blank)] == [None, None, None]
+    assert [row["fuzzy_cotr"] for row in (none, punctuation, blank)] == [None, None, None]
+    assert [row["image_type"] for row in (none, punctuation, blank)] == [
+        "text_not_concurrent",
+        "text_not_concurrent",
+        "no_text",
+    ]
+
+
+def test_hand_checked_rates(spark):
+    (row,) = measured(spark, [("Big SALE big shoes", [("sale!", 0.9), ("Big", 0.9)])])
+    assert row["caption_words"] == ["big", "sale", "shoes"]
+    assert row["co_emb_words"] == ["big", "sale"]
+    assert row["cotr"] == pytest.approx(2 / 3)
+    assert row["cotr_verbatim"] == pytest.approx(
+        1 / 4
+    )  # Big, SALE, big, shoes: only Big stands there verbatim
+    assert row["fuzzy_cotr"] == pytest.approx((1 + 1 + 0.4) / 3)  # shoes ~ sale: distance 3 of 5
+    assert row["image_type"] == "concurrent"
+
+
+def test_words_below_the_minimum_confidence_do_not_count(spark):
+    pairs = [("open door", [("open", 0.30), ("door", 0.29)]), ("open", [("open", 0.1)])]
+    first, second = measured(spark, pairs, min_confidence=0.3)
+    assert first["co_emb_words"] == ["open"]
+    assert first["spotted_word_count"] == 1
+    assert second["image_type"] == "no_text"
+
+
+def test_a_sample_without_spotted_text_result_is_skipped(spark):
+    frame = spark.createDataFrame([("0", "1", "a caption", None, "failed", "damaged")], INPUT)
+    (row,) = run_steps(spark, overlap_steps(), {"token_sets": token_sets(frame, 0.0)}).collect()
+    assert (row["status"], row["error"]) == ("skipped", "spot_text: damaged")
+    assert row["image_type"] is None
+    assert row["cotr"] is None

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import random
+
+import pandas as pd
+import pytest
+
+from schemas import caption_overlap, clip_embeddings, cluster_assignments
+from spark_jobs.report.paper import CC12M, LAION_2B, MMC4
+from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
+from spark_jobs.sql.steps import run_steps
+
+SHARES = {"cotr": "cotr", "fuzzy_cotr": "fuzzy_cotr", "cotr_verbatim": "cotr_verbatim"}
+
+
+def overlap_rows(rows):
+    """Rows of `caption_overlap` from (status, caption words, image type, cotr, fuzzy, verbatim)."""
+    return [
+        (
+            "d",
+            "0",
+            f"{n:04d}",
+            words,
+            [],
+            None if kind is None else 1,
+            cotr,
+            verbatim,
+            fuzzy,
+            kind,
+            status,
+            None,
+            "r",
+            "i",
+        )
+        for n, (status, words, kind, cotr, fuzzy, verbatim) in enumerate(rows)
+    ]
+
+
+def profile(spark, rows):
+    frame = spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema)
+    return run_steps(spark, overall_steps(), {"overlap": frame}).collect()[0]
+
+
+def drawn_rows(count, seed):
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        fate = draw.random()
+        if fate < 0.05:
+            rows.append(("skipped", None, None, None, None, None))
+        elif fate < 0.1:
+            rows.append(("ok", [], draw.choice(["no_text", "text_not_concurrent"]), None, None, None))
+        elif fate < 0.5:
+            rows.append(("ok", ["a"], "no_text", 0.0, 0.0, 0.0))
+        elif fate < 0.7:
+            rows.append(("ok", ["a"], "text_not_concurrent", 0.0, draw.random() / 2, 0.0))
+        else:
+            rate = draw.choice([0.25, 0.5, 1.0])
+            rows.append(("ok", ["a"], "concurrent", rate, min(1.0, rate + 0.2), rate / 2))
+    return rows
+
+
+def test_hand_checked_profile(spark):
+    row = profile(
+        spark,
+        [
+            ("ok", ["a"], "no_text", 0.0, 0.0, 0.0),
+            ("ok", ["a", "b"], "concurrent", 0.5, 0.75, 0.5),
+            ("ok", ["a"], "text_not_concurrent", 0.0, 0.25, 0.0),
+            ("ok", ["a"], "no_text", 0.0, 0.0, 0.0),
+            ("ok", [], "no_text", None, None, None),
+            ("skipped", None, None, None, None, None),
+        ],
+    )
+    assert (row["samples"], row["images"], row["not_spotted"], row["without_caption_words"]) == (6, 4, 1, 1)
+    assert (row["images_with_text"], row["images_with_co_emb_text"]) == (2, 1)
+    assert (row["share_with_text"], row["share_co_emb"], row["share_co_emb_of_text"]) == (0.5, 0.25, 0.5)
+    assert (row["cotr_in_total"], row["cotr_with_text"]) == (0.125, 0.25)
+    assert (row["fuzzy_cotr_in_total"], row["fuzzy_cotr_with_text"]) == (0.25, 0.5)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_profile_equals_pandas_and_keeps_the_table_1_identity(spark, seed):
+    rows = drawn_rows(500, seed)
+    found = profile(spark, rows)
+    frame = pd.DataFrame(rows, columns=["status", "words", "kind", "cotr", "fuzzy_cotr", "cotr_verbatim"])
+    images = frame[(frame.status == "ok") & frame.words.map(bool)]
+    with_text = images[images.kind != "no_text"]
+    assert found["images"] == len(images)
+    assert found["images_with_text"] == len(with_text)
+    assert found["images_with_co_emb_text"] == int((images.kind == "concurrent").sum())
+    for name in SHARES:
+        assert found[f"{name}_in_total"] == pytest.approx(images[name].sum() / len(images), abs=1e-12)
+        assert found[f"{name}_with_text"] == pytest.approx(with_text[name].mean(), abs=1e-12)
+        assert found[f"{name}_in_total"] == pytest.approx(
+            found["share_with_text"] * found[f"{name}_with_text"], abs=1e-12
+        )
+
+
+def test_a_dataset_without_any_text_has_no_rate_with_text(spark):
+    row = profile(spark, [("ok", ["a"], "no_text", 0.0, 0.0, 0.0)])
+    assert row["cotr_in_total"] == 0.0
+    assert row["cotr_with_text"] is None
+    assert row["share_co_emb_of_text"] is None
+
+
+@pytest.mark.parametrize("published", [LAION_2B, CC12M, MMC4], ids=lambda profile: profile.name)
+def test_published_profiles_keep_the_identity_too(published):
+    row = published.row()
+    for name in ("cotr", "fuzzy_cotr"):
+        total = row["share_with_text"] * row[f"{name}_with_text"]
+        assert row[f"{name}_in_total"] == pytest.approx(total, abs=1e-4)  # printed to two digits of a percent
+
+
+def test_clip_scores_by_image_type_equal_pandas(spark):
+    draw = random.Random(7)
+    kinds = ["no_text", "text_not_concurrent", "concurrent"]
+    rows = [("ok", ["a"], draw.choice(kinds), 0.0, 0.0, 0.0) for _ in range(300)]
+    scores = [None if draw.random() < 0.1 else draw.uniform(0.1, 0.4) for _ in rows]
+    embeddings = [
+        ("d", "0", f"{n:04d}", "m", [1.0], [1.0], score, "ok", None, "r", "i")
+        for n, score in enumerate(scores)
+    ]
+    frames = {
+        "overlap": spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema),
+        "embeddings": spark.createDataFrame(embeddings, clip_embeddings.TABLE.schema),
+    }
+    found = {row["image_type"]: row for row in run_steps(spark, clip_score_steps(), frames).collect()}
+    frame = pd.DataFrame(
+        {"kind": [row[2] for row in rows], "score": pd.Series(scores, dtype="float32")}
+    ).dropna()
+    assert set(found) == set(kinds)
+    for kind, group in frame.groupby("kind"):
+        assert found[kind]["images"] == len(group)
+        assert found[kind]["mean"] == pytest.approx(group.score.mean(), abs=1e-6)
+        assert found[kind]["std"] == pytest.approx(group.score.std(), abs=1e-6)
+        for name, share in (("p05", 0.05), ("p50", 0.5), ("p95", 0.95)):
+            expected = group.score.quantile(share, interpolation="nearest")
+            ordered = sorted(group.score)
+            place = ordered.index(pytest.approx(found[kind][name], abs=1e-6))
+            assert (
+                abs(place - ordered.index(expected)) <= 1
+            )  # neighbours in rank: Spark takes a value that occurs
+
+
+def test_sums_over_clusters_and_over_groups_equal_the_dataset(spark):
+    draw = random.Random(11)
+    rows = drawn_rows(400, 5)
+    scores = [None if draw.random() < 0.1 else draw.uniform(0.1, 0.4) for _ in rows]
+    clusters = [None if draw.random() < 0.1 else draw.randrange(6) for _ in rows]
+    embeddings = [
+        ("d", "0", f"{n:04d}", "m", [1.0], [1.0], score, "ok", None, "r", "i")
+        for n, score in enumerate(scores)
+    ]
+    assignments = [
+        (
+            "d",
+            "0",
+            f"{n:04d}",
+            "v",
+            cluster,
+            None if cluster is None else cluster // 4,
+            0.5,
+            "ok",
+            None,
+            "r",
+            "i",
+        )
+        for n, cluster in enumerate(clusters)
+    ]
+    frames = {
+        "overlap": spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema),
+        "embeddings": spark.createDataFrame(embeddings, clip_embeddings.TABLE.schema),
+        "assignments": spark.createDataFrame(assignments, cluster_assignments.TABLE.schema),
+    }
+    found = [row.asDict() for row in run_steps(spark, cluster_steps(), frames).collect()]
+    ids = {
+        level: {row["cluster_id"] for row in found if row["level"] == level} for level in ("cluster", "group")
+    }
+    assert ids == {"cluster": {-1, 0, 1, 2, 3, 4, 5}, "group": {-1, 0, 1}}
+    overall = profile(spark, rows)
+    for level in ids:
+        part = pd.DataFrame([row for row in found if row["level"] == level])
+        assert part.samples.sum() == overall["samples"]
+        assert part.images.sum() == overall["images"]
+        assert part.images_concurrent.sum() == overall["images_with_co_emb_text"]
+        assert part.images_no_text.sum() == overall["images"] - overall["images_with_text"]
+        assert (part.images * part.cotr).sum() / part.images.sum() == pytest.approx(overall["cotr_in_total"])
+        known = [score for score in scores if score is not None]
+        assert part.scored.sum() == len(known)
+        mean = (part.scored * part.mean_clip_score).sum() / len(known)
+        assert mean == pytest.approx(sum(known) / len(known), abs=1e-6)
+        shares = part.share_no_text + part.share_text_not_concurrent + part.share_concurrent
+        assert shares.tolist() == pytest.approx([1.0] * len(part))
+    # One cluster, counted by hand.
+    third = [n for n, cluster in enumerate(clusters) if cluster == 3]
+    (row,) = [row for row in found if (row["level"], row["cluster_id"]) == ("cluster", 3)]
+    assert row["samples"] == len(third)
+    assert row["images_concurrent"] == sum(rows[n][2] == "concurrent" for n in third)

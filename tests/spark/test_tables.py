@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from schemas import caption_overlap, samples, stage_runs, stat_overall
+from spark_jobs.errors import StageError, WarehouseError
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.tables import Tables, check_writable
+
+
+def sample_rows(spark, shards, *, dataset="test", run_key="r1", caption="a caption"):
+    """Rows of `samples`: two per shard."""
+    rows = [
+        (dataset, shard, f"{shard}-{n}", str(n), None, None, caption, *[None] * 7, "ok", None, run_key, "i")
+        for shard in shards
+        for n in range(2)
+    ]
+    return spark.createDataFrame(rows, samples.TABLE.schema)
+
+
+@pytest.fixture
+def tables(spark, tmp_path):
+    tables = Tables(spark, str(tmp_path / "warehouse"))
+    tables.create(samples.TABLE)
+    return tables
+
+
+def captions(tables, spec=samples.TABLE):
+    return {row["sample_id"]: row["caption"] for row in tables.read(spec).collect()}
+
+
+def finish(tables, spec, *, dataset, run_key):
+    log = RunLog(tables, spec, stage="stage", dataset=dataset, run_key=run_key, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def test_tables_are_delta_with_comments_and_partitions(tables, tmp_path, spark):
+    assert (tmp_path / "warehouse" / "samples" / "_delta_log").is_dir()
+    detail = spark.sql(f"DESCRIBE DETAIL delta.`{tmp_path}/warehouse/samples`").collect()[0]
+    assert detail["partitionColumns"] == ["dataset", "run_key"]
+    comments = {
+        field.name: field.metadata.get("comment") for field in tables.read(samples.TABLE).schema.fields
+    }
+    assert comments["caption"] == samples.TABLE.schema["caption"].metadata["comment"]
+
+
+def test_replacing_shards_leaves_other_shards_datasets_and_run_keys(tables, spark):
+    for dataset, run_key in (("test", "r1"), ("test", "r2"), ("other", "r1")):
+        frame = sample_rows(spark, ["0", "1"], dataset=dataset, run_key=run_key)
+        tables.replace(samples.TABLE, frame, dataset=dataset, run_key=run_key, shards=["0", "1"])
+    new = sample_rows(spark, ["1"], caption="new")
+    tables.replace(samples.TABLE, new, dataset="test", run_key="r1", shards=["1"])
+    counts = {
+        (row["dataset"], row["run_key"], row["shard_id"], row["caption"]): row["count"]
+        for row in tables.read(samples.TABLE)
+        .groupBy("dataset", "run_key", "shard_id", "caption")
+        .count()
+        .collect()
+    }
+    assert counts == {
+        ("test", "r1", "0", "a caption"): 2,
+        ("test", "r1", "1", "new"): 2,
+        ("test", "r2", "0", "a caption"): 2,
+        ("test", "r2", "1", "a caption"): 2,
+        ("other", "r1", "0", "a caption"): 2,
+        ("other", "r1", "1", "a caption"): 2,
+    }
+
+
+def test_each_replacement_is_one_version(tables, spark):
+    before = tables.version(samples.TABLE)
+    for expected in (1, 2):
+        frame = sample_rows(spark, ["0"])
+        version = tables.replace(samples.TABLE, frame, dataset="test", run_key="r1", shards=["0"])
+        assert version == before + expected
+    history = tables._delta(samples.TABLE).history(1).collect()[0]["version"]
+    assert tables.version(samples.TABLE) == history
+
+
+def test_quotes_in_shard_ids_are_data(tables, spark):
+    shard = 'it\'s \\ "odd"'
+    frame = sample_rows(spark, [shard])
+    tables.replace(samples.TABLE, frame, dataset="test", run_key="r1", shards=[shard])
+    tables.replace(samples.TABLE, frame, dataset="test", run_key="r1", shards=[shard])
+    assert tables.read(samples.TABLE).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.drop("caption"), r"missing caption \(string\)"),
+        (lambda frame: frame.withColumn("extra", frame["width"]), "not in the schema: extra"),
+        (lambda frame: frame.withColumn("width", frame["caption"]), "width is string, expected int"),
+    ],
+    ids=["missing", "extra", "mistyped"],
+)
+def test_rows_that_do_not_fit_the_schema_are_refused(tables, spark, change, message):
+    with pytest.raises(WarehouseError, match=message):
+        tables.replace(
+            samples.TABLE, change(sample_rows(spark, ["0"])), dataset="test", run_key="r1", shards=["0"]
+        )
+
+
+def test_a_table_of_another_schema_is_refused(spark, tmp_path):
+    tables = Tables(spark, str(tmp_path))
+    spark.range(1).write.format("delta").save(str(tmp_path / "samples"))
+    with pytest.raises(WarehouseError, match="missing dataset"):
+        tables.create(samples.TABLE)
+
+
+def test_a_missing_table_names_the_stage_that_makes_it(tables):
+    with pytest.raises(StageError, match="run `parrot run overlap` first"):
+        tables.read(caption_overlap.TABLE)
+
+
+def test_views_show_the_run_key_that_finished_last(tables, spark):
+    for run_key in ("r1", "r2"):
+        frame = sample_rows(spark, ["0"], run_key=run_key, caption=run_key)
+        tables.replace(samples.TABLE, frame, dataset="test", run_key=run_key, shards=["0"])
+        finish(tables, samples.TABLE, dataset="test", run_key=run_key)
+    finish(tables, samples.TABLE, dataset="test", run_key="r1")
+    names = tables.register_views()
+    assert {"samples", "samples_all", "stage_runs"} <= set(names)
+    assert {row["caption"] for row in spark.sql("SELECT caption FROM samples").collect()} == {"r1"}
+    assert spark.sql("SELECT * FROM samples_all").count() == 4
+
+
+def test_without_a_log_a_single_run_key_is_current(tables, spark):
+    tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
+    assert tables.current_run_keys() == {("test", "samples"): "r1"}
+
+
+def test_a_second_writer_of_the_same_rows_stops(tables, spark, tmp_path):
+    other = Tables(spark, str(tmp_path / "warehouse"))
+    with (
+        tables.writing(samples.TABLE, dataset="test", run_key="r1"),
+        other.writing(samples.TABLE, dataset="test", run_key="r2"),
+        pytest.raises(StageError, match="another run is writing samples of dataset test"),
+        other.writing(samples.TABLE, dataset="test", run_key="r1"),
+    ):
+        pytest.fail("the second writer got in")
+    with other.writing(samples.TABLE, dataset="test", run_key="r1"):
+        pass
+
+
+def test_a_catalog_holds_name_all_and_the_current_rows_by_name(spark):
+    spark.sql("CREATE DATABASE IF NOT EXISTS parrot_test")
+    try:
+        tables = Tables(spark, "spark_catalog.parrot_test")
+        tables.create(samples.TABLE)
+        tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
+        tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
+        assert spark.table("spark_catalog.parrot_test.samples_all").count() == 2
+        assert captions(tables) == {"0-0": "a caption", "0-1": "a caption"}
+        tables.publish_views()
+        assert spark.table("spark_catalog.parrot_test.samples").count() == 2
+        frame = sample_rows(spark, ["0"], run_key="r2", caption="newer")
+        tables.replace(samples.TABLE, frame, dataset="test", run_key="r2", shards=["0"])
+        for run_key in ("r1", "r2"):
+            finish(tables, samples.TABLE, dataset="test", run_key=run_key)
+        tables.publish_views()
+        newest = spark.table("spark_catalog.parrot_test.samples").select("caption").distinct().collect()
+        assert [row["caption"] for row in newest] == ["newer"]
+        assert spark.table("spark_catalog.parrot_test.samples_all").count() == 4
+    finally:
+        spark.sql("DROP DATABASE parrot_test CASCADE")
+
+
+def test_the_log_keeps_what_ran(tables):
+    finish(tables, stat_overall.TABLE, dataset="test", run_key="r9")
+    (row,) = tables.read(stage_runs.TABLE).collect()
+    assert (row["event"], row["table_name"], row["run_key"]) == ("finished", "stat_overall", "r9")
+    age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - row["started_at"]
+    assert abs(age) < datetime.timedelta(minutes=5)
+
+
+def test_a_warehouse_that_cannot_be_written_is_said_before_work(tmp_path):
+    blocker = Path(tmp_path / "file")
+    blocker.write_text("not a folder")
+    with pytest.raises(WarehouseError, match=r"cannot write the warehouse .*--warehouse DIR"):
+        check_writable(str(blocker / "warehouse"))

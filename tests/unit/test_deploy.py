@@ -1,0 +1,322 @@
+"""Databricks bundle and EMR files against the code: stages, order, parameters, entry points, scripts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import string
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from spark_jobs import cli
+from spark_jobs.config import is_catalog, load_config
+from spark_jobs.pipeline import STAGES, select
+
+ROOT = Path(__file__).resolve().parents[2]
+DATABRICKS = ROOT / "deploy" / "databricks"
+EMR = ROOT / "deploy" / "emr"
+BY_NAME = {stage.name: stage for stage in STAGES}
+PROFILED = [stage.name for stage in STAGES if stage.profiles]
+
+BUNDLE = yaml.safe_load((DATABRICKS / "databricks.yml").read_text(encoding="utf-8"))
+RESOURCES = {
+    path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for pattern in BUNDLE["include"]
+    for path in sorted(DATABRICKS.glob(pattern))
+}
+JOB = RESOURCES["profile.job.yml"]["resources"]["jobs"]["profile"]
+TASKS = {task["task_key"]: task for task in JOB["tasks"]}
+CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in JOB["job_clusters"]}
+STEPS = json.loads((EMR / "steps.json").read_text(encoding="utf-8"))
+
+
+def upstream_of(name: str) -> set[str]:
+    """Stages that write what a stage reads."""
+    return {stage.name for stage in STAGES if set(stage.writes) & set(BY_NAME[name].reads)}
+
+
+def parsed(arguments: list[str]) -> dict[str, object]:
+    """Options of a `parrot` command line, parsed as the command line does; and the settings looked up."""
+    name, *rest = arguments
+    values = typer.main.get_command(cli.app).commands[name].make_context(name, list(rest)).params
+    select(values["stages"] or [])
+    config = load_config(overrides=tuple(values["set_"] or ()))
+    return {**values, "settings": config}
+
+
+def texts(value: object) -> list[str]:
+    """All strings in nested data."""
+    if isinstance(value, dict):
+        return list(itertools.chain.from_iterable(texts(inner) for inner in [*value, *value.values()]))
+    if isinstance(value, list):
+        return list(itertools.chain.from_iterable(texts(inner) for inner in value))
+    return [value] if isinstance(value, str) else []
+
+
+# -- Databricks
+
+
+def test_the_bundle_includes_its_resources():
+    assert set(RESOURCES) == {path.name for path in (DATABRICKS / "resources").iterdir()}
+    assert {"profile.job.yml", "experiment.yml"} <= set(RESOURCES)
+
+
+def test_one_task_per_profiled_stage_in_order():
+    assert [task["task_key"] for task in JOB["tasks"]] == PROFILED
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_a_task_depends_on_what_its_stage_reads(name):
+    depends_on = [task["task_key"] for task in TASKS[name].get("depends_on", [])]
+    assert len(depends_on) == len(set(depends_on))
+    assert set(depends_on) == upstream_of(name)
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_a_task_runs_its_stage(name):
+    wheel_task = TASKS[name]["python_wheel_task"]
+    values = parsed(wheel_task["parameters"])
+    assert values["stages"] == [name]
+    assert values["dataset"] == "{{job.parameters.dataset}}"
+    assert values["warehouse"] == "${var.catalog}.${var.schema}"
+    assert (values["source"] is not None) == (not BY_NAME[name].reads)
+    assert values["settings"].tracking.experiment == "${resources.experiments.parrot.name}"
+    assert (values["settings"].report.output is not None) == (name == "report")
+    assert (values["settings"].embed.pretrained is not None) == (name == "embed")
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_model_stages_run_on_the_model_cluster(name):
+    assert TASKS[name]["job_cluster_key"] == ("model" if BY_NAME[name].uses_model else "cpu")
+
+
+def test_clusters_give_stages_their_spark_context():
+    assert set(CLUSTERS) == {task["job_cluster_key"] for task in JOB["tasks"]}
+    assert {cluster["data_security_mode"] for cluster in CLUSTERS.values()} == {"SINGLE_USER"}
+    assert not any("environment_key" in task for task in JOB["tasks"]), "serverless has no sparkContext"
+
+
+def test_the_entry_point_is_the_projects():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for task in JOB["tasks"]:
+        wheel_task = task["python_wheel_task"]
+        assert wheel_task["package_name"] == project["name"].replace("-", "_")
+        module, _, function = project["scripts"][wheel_task["entry_point"]].partition(":")
+        assert callable(getattr(sys.modules[module], function))
+
+
+def test_the_wheel_is_built_from_the_project_and_is_what_tasks_install():
+    artifact = BUNDLE["artifacts"]["wheel"]
+    project = (DATABRICKS / artifact["path"]).resolve()
+    assert (project / "pyproject.toml").samefile(ROOT / "pyproject.toml")
+    assert "--wheel-dir dist" in artifact["build"]
+    for task in JOB["tasks"]:
+        assert [*task["libraries"][0]] == ["whl"], "the wheel without extras: the runtime brings Spark"
+        (library,) = task["libraries"]
+        # Paths of a resource file are relative to it.
+        assert (DATABRICKS / "resources" / library["whl"]).resolve() == project / "dist" / "*.whl"
+
+
+def test_what_is_synchronised_exists():
+    folders = [(DATABRICKS / path).resolve() for path in BUNDLE["sync"]["paths"]]
+    assert DATABRICKS in folders
+    assert ROOT / "notebooks" in folders
+    assert Path(os.path.commonpath(folders)) == ROOT, "the wheel would lie outside of what may be uploaded"
+
+
+def test_every_variable_is_declared_and_used():
+    used = set(re.findall(r"\$\{var\.(\w+)\}", "\n".join(texts(RESOURCES) + texts(BUNDLE))))
+    assert used == set(BUNDLE["variables"])
+    assert all(variable["description"] for variable in BUNDLE["variables"].values())
+    for target in BUNDLE["targets"].values():
+        assert set(target["variables"]) <= set(BUNDLE["variables"])
+
+
+def test_references_to_resources_exist():
+    references = set(re.findall(r"\$\{resources\.(\w+)\.(\w+)\.\w+\}", "\n".join(texts(RESOURCES))))
+    assert references
+    for kind, name in references:
+        assert any(name in resource["resources"].get(kind, {}) for resource in RESOURCES.values())
+    parameters = {parameter["name"] for parameter in JOB["parameters"]}
+    assert set(re.findall(r"\{\{job\.parameters\.(\w+)\}\}", "\n".join(texts(JOB["tasks"])))) == parameters
+
+
+def test_dev_is_paused_and_the_default():
+    dev, prod = BUNDLE["targets"]["dev"], BUNDLE["targets"]["prod"]
+    assert dev["mode"] == "development"
+    assert dev["default"] is True
+    assert dev["variables"]["schedule_status"] == "PAUSED"
+    assert prod["mode"] == "production"
+    assert prod["variables"]["schedule_status"] == "UNPAUSED"
+    assert prod["workspace"]["root_path"], "production mode asks for one"
+    assert JOB["schedule"]["pause_status"] == "${var.schedule_status}"
+    assert len(BUNDLE["variables"]["schedule"]["default"].split()) == 6, "Quartz cron has six fields"
+
+
+def test_warehouse_of_the_bundle_is_a_catalog():
+    for target in BUNDLE["targets"].values():
+        schema = target["variables"].get("schema", BUNDLE["variables"]["schema"]["default"])
+        assert is_catalog(f"main.{schema}")
+
+
+def test_the_entry_point_returns_after_success(monkeypatch, capsys):
+    # Databricks calls the function itself, and takes any SystemExit, even of 0, for a failure.
+    monkeypatch.setattr(sys, "argv", ["parrot", "describe", "overlap"])
+    cli.main()
+    assert "overlap" in capsys.readouterr().out
+
+
+def test_the_entry_point_fails_with_a_status(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["parrot", "describe", "nothing"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    assert "no stage or table nothing" in capsys.readouterr().err
+
+
+# -- EMR
+
+
+def test_one_step_per_profiled_stage_in_order():
+    stages = [parsed(step["Args"][2:])["stages"] for step in STEPS]
+    assert stages == [[name] for name in PROFILED]
+    assert [step["Name"] for step in STEPS] == [f"parrot {name}" for name in PROFILED]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["Name"])
+def test_a_step_runs_submit_and_stops_the_rest_when_it_fails(step):
+    assert set(step) == {"Type", "Name", "ActionOnFailure", "Jar", "Args"}
+    assert (step["Type"], step["Jar"]) == ("CUSTOM_JAR", "command-runner.jar")
+    assert step["ActionOnFailure"] == "CANCEL_AND_WAIT"
+    assert step["Args"][:2] == ["bash", "/opt/parrot/submit.sh"]
+    values = parsed(step["Args"][2:])
+    assert (values["dataset"], values["warehouse"]) == ("${DATASET}", "${WAREHOUSE}")
+    assert (values["source"] is not None) == (not BY_NAME[values["stages"][0]].reads)
+    assert values["settings"].tracking.uri == "${TRACKING_URI}"
+
+
+def test_the_readme_sets_every_placeholder_of_the_steps():
+    named = {match[1] for text in texts(STEPS) for match in re.finditer(r"\$\{(\w+)\}", text)}
+    (exports,) = re.findall(r"^export (.*)$", (EMR / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named == {assignment.partition("=")[0] for assignment in exports.split()}
+    filled = string.Template((EMR / "steps.json").read_text(encoding="utf-8")).substitute(
+        dict.fromkeys(named, "x")
+    )
+    assert json.loads(filled)
+
+
+@pytest.fixture
+def stand_ins(tmp_path: Path):
+    """A PATH whose commands write down how they were called, and a place for /opt/parrot."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    log = tmp_path / "calls.txt"
+
+    def stand_in(path: Path, body: str = "") -> None:
+        path.write_text(f'#!/bin/bash\nprintf "%s\\n" "{path.name} $*" >>"{log}"\n{body}\n', encoding="utf-8")
+        path.chmod(0o755)
+
+    for name in ("dnf", "spark-submit"):
+        stand_in(folder / name)
+    (folder / "sudo").write_text('#!/bin/bash\nexec "$@"\n', encoding="utf-8")
+    (folder / "sudo").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "PARROT_HOME": str(tmp_path / "parrot"),
+    }
+    return folder, log, environment, stand_in
+
+
+def script(name: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(EMR / name), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_submit_passes_everything_to_spark_submit(stand_ins):
+    folder, log, environment, _ = stand_ins
+    (folder / "spark-submit").write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" >"{log}"\n', encoding="utf-8")
+    environment["PARROT_SUBMIT"] = "--num-executors 20"
+    arguments = ["sql", "--warehouse", "s3://bucket/w", "SELECT 1 AS one"]
+    result = script("submit.sh", *arguments, environment=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    called = log.read_text(encoding="utf-8").splitlines()
+    home = environment["PARROT_HOME"]
+    assert called[-5:] == [f"{home}/main.py", *arguments]
+    options = called[:-5]
+    assert options[options.index("--packages") + 1] == "io.delta:delta-spark_2.12:3.3.3"
+    assert options[options.index("--num-executors") + 1] == "20"
+    settings = dict(
+        value.partition("=")[::2] for key, value in itertools.pairwise(options) if key == "--conf"
+    )
+    assert settings["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension"
+    assert settings["spark.sql.catalog.spark_catalog"] == "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+    assert settings["spark.pyspark.python"] == f"{home}/bin/python"
+
+
+def test_submit_takes_another_delta_and_works_without_options(stand_ins):
+    _, log, environment, _ = stand_ins
+    environment["PARROT_DELTA"] = "io.delta:delta-spark_2.13:4.0.1"
+    environment.pop("PARROT_SUBMIT", None)
+    result = script("submit.sh", "status", "--warehouse", "s3://bucket/w", environment=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "--packages io.delta:delta-spark_2.13:4.0.1 " in log.read_text(encoding="utf-8")
+
+
+def test_bootstrap_installs_the_lock_without_spark_and_the_wheel(stand_ins, tmp_path):
+    folder, log, environment, stand_in = stand_ins
+    home = Path(environment["PARROT_HOME"])
+    files = (ROOT / "requirements.lock", EMR / "main.py", EMR / "submit.sh")
+    copies = "\n".join(f'cp "{file}" "${{@: -1}}/"' for file in files)
+    stand_in(folder / "aws", f'{copies}\ntouch "${{@: -1}}/parrot_captions-0.1.0-py3-none-any.whl"')
+    pip = tmp_path / "pip"
+    stand_in(pip, f'case "$*" in *--requirement*) cp "${{@: -1}}" "{tmp_path}/installed.lock";; esac')
+    stand_in(folder / "python3.11", f'mkdir -p "{home}/bin" && cp "{pip}" "{home}/bin/pip"')
+
+    result = script("bootstrap.sh", "s3://bucket/parrot", "4.0.1", environment=environment)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    calls = log.read_text(encoding="utf-8").splitlines()
+    assert calls[0].startswith("aws s3 cp --recursive --only-show-errors s3://bucket/parrot ")
+    assert [call for call in calls if call.startswith("dnf install")]
+    locked, ours = (call for call in calls if call.startswith("pip install"))
+    assert "--no-deps --require-hashes" in locked
+    assert "delta-spark==4.0.1" in ours
+    assert re.search(r"/parrot_captions-0\.1\.0-py3-none-any\.whl$", ours)
+    assert (home / "main.py").is_file()
+    assert os.access(home / "submit.sh", os.X_OK)
+
+    def packages(lock: Path) -> set[str]:
+        return set(re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
+
+    installed = tmp_path / "installed.lock"
+    assert packages(ROOT / "requirements.lock") - packages(installed) == {"pyspark", "delta-spark", "py4j"}
+    hashes = re.compile(r"^\S+==\S+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
+    blocks = hashes.sub("", installed.read_text(encoding="utf-8"))
+    assert not [line for line in blocks.splitlines() if line and not line.startswith("#")], "orphaned lines"
+
+
+def test_bootstrap_says_what_it_wants(stand_ins):
+    result = script("bootstrap.sh", environment=stand_ins[2])
+    assert result.returncode != 0
+    assert "usage: bootstrap.sh s3://" in result.stderr
+
+
+def test_main_is_the_command_line():
+    result = subprocess.run(
+        [sys.executable, str(EMR / "main.py"), "describe", "overlap"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "overlap.min_confidence" in result.stdout

@@ -1,0 +1,1 @@
+"""What runs in Python workers. Heavy libraries are imported inside factories only."""

