@@ -16,8 +16,9 @@ from pydantic.fields import FieldInfo
 
 from schemas import ALL_TABLES
 from schemas.stage_runs import TABLE as STAGE_RUNS
-from spark_jobs.config import RunConfig, Section
+from spark_jobs.config import RunConfig
 from spark_jobs.pipeline import STAGES, maker_of
+from spark_jobs.sections import Section
 from spark_jobs.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent

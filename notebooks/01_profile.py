@@ -11,7 +11,7 @@ import os
 import matplotlib.pyplot as plt
 
 from schemas import TABLES
-from spark_jobs.config import SessionConfig
+from spark_jobs.sections import SessionConfig
 from spark_jobs.session import open_session
 from spark_jobs.tables import Tables
 from udfs.guarded_decode import decode

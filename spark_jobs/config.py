@@ -1,208 +1,30 @@
-"""Configuration: one validated model per stage, one YAML file, every value overridable by `--set`."""
+"""Configuration: one validated tree of sections, one YAML file, every value overridable by `--set`."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from spark_jobs.errors import ConfigError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are faults, values never change after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IngestConfig(Section):
-    """Stage `ingest`: how the source is read."""
-
-    kind: str = Field(
-        "auto",
-        description="Kind of source: auto, webdataset, img2dataset-parquet, img2dataset-files, folder, "
-        "metadata-parquet, cc-tsv or mmc4",
-    )
-    shard_size: int = Field(1000, ge=1, description="Samples per shard where the source has no shards")
-    image_column: str | None = Field(
-        None, description="Captions-file column naming the image; null: recognised"
-    )
-    caption_column: str | None = Field(
-        None, description="Column with the caption, of captions files and metadata tables; null: recognised"
-    )
-    swap_sizes: Literal["auto", "yes", "no"] = Field(
-        "auto",
-        description="Exchange WIDTH and HEIGHT of metadata tables (laion2B-en has them swapped); "
-        "auto: per file, by the sizes that URLs state",
-    )
-    tsv_order: Literal["auto", "url-caption", "caption-url"] = Field(
-        "auto", description="Columns of Conceptual Captions files; auto: by which column holds URLs"
-    )
-
-    @field_validator("swap_sizes", mode="before")
-    @classmethod
-    def _yaml_reads_yes_as_true(cls, value: Any) -> Any:
-        return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
-
-
-class ImageConfig(Section):
-    """What one image may cost, and how many are read at once. Used by every stage that decodes images."""
-
-    max_pixels: int = Field(64_000_000, ge=1, description="Largest width x height that is decoded")
-    max_bytes: int = Field(100_000_000, ge=1, description="Largest file that is read, bytes")
-    decode_seconds: float = Field(20, gt=0, description="Longest decode of a suspicious file, s")
-    decode_memory_mb: int = Field(
-        2048, ge=256, description="Largest memory for the decode of a suspicious file, MB"
-    )
-    decode_threads: int = Field(2, ge=1, description="Decoding threads per Python worker")
-
-
-class EmbedConfig(Section):
-    """Stage `embed`: the CLIP model."""
-
-    model: str = Field("parrot-tiny", description="open_clip architecture (ViT-B-32, RN50, ...)")
-    pretrained: str | None = Field(
-        None,
-        description="open_clip tag (laion2b_s34b_b79k), a checkpoint file, or null: seeded random weights",
-    )
-    seed: int = Field(0, description="Seed of the random weights")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the forward pass")
-    batch_size: int = Field(32, ge=1, description="Images per forward pass")
-    cache_dir: Path | None = Field(None, description="Where weights are kept; null: ~/.cache/parrot")
-
-
-class ClusterConfig(Section):
-    """Stage `cluster`: PCA, k-means and the merge of clusters into groups. What is null follows the preset.
-
-    `paper` is k 4000, 256 dimensions, 300 iterations, 10 redos, seed 42, 100 groups; it needs 156,000 vectors.
-    """
-
-    preset: Literal["auto", "paper"] = Field(
-        "auto", description="auto: by the number of vectors; paper: the paper's values"
-    )
-    k: int | None = Field(
-        None,
-        ge=1,
-        description="Clusters; auto: the root of half the vectors, at most 4000 and what they carry",
-    )
-    dimensions: int | None = Field(
-        None, ge=1, description="Dimensions after the PCA; auto: 256, or as many as there are"
-    )
-    groups: int | None = Field(
-        None,
-        ge=1,
-        description="Groups that clusters are merged into, at most k; auto: a quarter of k, at most 100",
-    )
-    iterations: int | None = Field(None, ge=1, description="Iterations of k-means; auto: 25")
-    redos: int | None = Field(None, ge=1, description="Runs of k-means, the best is kept; auto: 1")
-    seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the sample and of k-means; auto: 42")
-    sample_size: int = Field(
-        1_000_000,
-        ge=1,
-        description="Most vectors to fit on, drawn by hash; the driver holds them (512 dimensions: 4 GB)",
-    )
-    min_points_per_centroid: int = Field(39, ge=1, description="k times this many vectors are needed to fit")
-    max_points_per_centroid: int = Field(
-        256, ge=1, description="k times this many vectors are drawn at most (the paper: 200,000)"
-    )
-    datasets: tuple[str, ...] | None = Field(
-        None, min_length=1, description="Datasets that are fitted together; null: the dataset alone"
-    )
-
-    @model_validator(mode="after")
-    def _bounds_fit(self) -> ClusterConfig:
-        if self.k is not None and self.groups is not None and self.groups > self.k:
-            raise ValueError(f"groups ({self.groups}) must be at most k ({self.k})")
-        if self.min_points_per_centroid > self.max_points_per_centroid:
-            raise ValueError(
-                f"min_points_per_centroid ({self.min_points_per_centroid}) must be at most "
-                f"max_points_per_centroid ({self.max_points_per_centroid})"
-            )
-        return self
-
-
-class SpotTextConfig(Section):
-    """Stage `spot_text`: the text spotter."""
-
-    spotter: str = Field("easyocr", description="Text spotter")
-    languages: tuple[str, ...] = Field(("en",), description="EasyOCR language codes")
-    detector_precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="Arithmetic of EasyOCR's detector"
-    )
-    canvas_size: int = Field(
-        2560, ge=32, description="Longest side the detector sees, px (EasyOCR's default)"
-    )
-    mag_ratio: float = Field(1.0, gt=0, description="Magnification before detection (EasyOCR's default)")
-    model_directory: Path | None = Field(
-        None, description="Folder with EasyOCR weights; null: packaged English ones"
-    )
-    batch_size: int = Field(4, ge=1, description="Images read and decoded ahead of the spotter")
-
-
-class OverlapConfig(Section):
-    """Stage `overlap`: caption words against spotted words."""
-
-    min_confidence: Share = Field(0.3, description="Spotted words below this confidence are ignored")
-
-
-class StatisticsConfig(Section):
-    """Stage `statistics`: the published quantities."""
-
-
-class ReportConfig(Section):
-    """Stage `report`: the HTML file."""
-
-    output: str | None = Field(
-        None, description="File or URI of the report; null: report.html in the warehouse"
-    )
-    samples_per_type: int = Field(8, ge=0, description="Gallery samples per image type")
-    seed: int = Field(0, description="Seed of the gallery's sample")
-    blur_unsafe: bool = Field(
-        True, description="Whether images that the source marks as unsafe are blurred in the gallery"
-    )
-
-
-class RunnerConfig(Section):
-    """How sample-level stages are cut into chunks and when they give up."""
-
-    chunk_seconds: float = Field(120, gt=0, description="Aim for this long between two commits")
-    first_chunk: int | None = Field(
-        None, ge=1, description="Samples of the first chunk; null: 256 with a model, else 200,000"
-    )
-    slice_batches: int = Field(4, ge=1, description="Model batches per Spark task")
-    max_failed_share: Share = Field(
-        0.5, description="A chunk with a larger share of failed rows stops the stage"
-    )
-    min_failed_rows: int = Field(10, ge=1, description="...if at least this many rows failed")
-
-
-class SessionConfig(Section):
-    """The Spark session, where parrot starts it itself. A cluster's own session is taken as it is."""
-
-    master: str = Field("local[*]", description="Spark master of a local session")
-    driver_memory: str = Field("2g", description="Memory of the local JVM")
-    shuffle_partitions: int = Field(4, ge=1, description="Shuffle partitions of a local session")
-    gpus_per_task: float = Field(
-        0, ge=0, description="GPUs a model task asks for; 0: none (Spark 4 on a cluster)"
-    )
-    spark: dict[str, str] = Field(default_factory=dict, description="Further Spark settings")
-
-
-class TrackingConfig(Section):
-    """MLflow."""
-
-    enabled: bool = Field(True, description="Whether runs are tracked")
-    uri: str | None = Field(
-        None,
-        description="Tracking URI; null: MLFLOW_TRACKING_URI, else Databricks' own, else SQLite in the warehouse",
-    )
-    experiment: str = Field("parrot", description="Experiment name (a workspace path on Databricks)")
+from spark_jobs.sections import (
+    ClusterConfig,
+    EmbedConfig,
+    ImageConfig,
+    IngestConfig,
+    OverlapConfig,
+    ReportConfig,
+    RunnerConfig,
+    Section,
+    SessionConfig,
+    SpotTextConfig,
+    StatisticsConfig,
+    TrackingConfig,
+)
 
 
 class RunConfig(Section):

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_jobs.config import SessionConfig
 from spark_jobs.errors import WarehouseError
+from spark_jobs.sections import SessionConfig
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

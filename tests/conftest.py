@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.config import RunConfig, SessionConfig, load_config
+from spark_jobs.config import RunConfig, load_config
+from spark_jobs.sections import SessionConfig
 from spark_jobs.session import open_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent

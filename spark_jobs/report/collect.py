@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
-    from spark_jobs.config import ReportConfig
+    from spark_jobs.sections import ReportConfig
     from spark_jobs.tables import Tables
 
 _ACCOUNTED = {

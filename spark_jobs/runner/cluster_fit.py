@@ -26,7 +26,8 @@ from udfs.clustering import ClusterFitError, ClusterModel, FitSettings, check_k,
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from spark_jobs.config import ClusterConfig, RunConfig
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import ClusterConfig
 
 _FIT_VERSION = 1  # changes when the same vectors and parameters must give another model
 _MAX_K = 4000

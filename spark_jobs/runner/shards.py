@@ -27,7 +27,8 @@ from udfs.adapter import PHASES
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from spark_jobs.config import RunConfig, RunnerConfig
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import RunnerConfig
 
 _MODEL_FIRST_CHUNK = 256  # until the rate is known
 _OTHER_FIRST_CHUNK = 200_000

@@ -19,7 +19,8 @@ from udfs.weights import WeightsError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_jobs.config import EmbedConfig, RunConfig
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import EmbedConfig
 
 _RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
 _RANDOM_WEIGHTS_NOTE = (

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, Row, SparkSession
 
-    from spark_jobs.config import IngestConfig, RunConfig
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import IngestConfig
 
 # Changes when the same source must give other rows. The kind and the path of a source are not in it:
 # what a shard's rows come from is in their input key.

@@ -16,7 +16,8 @@ from udfs.weights import WeightsError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_jobs.config import RunConfig, SpotTextConfig
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import SpotTextConfig
 
 
 __all__ = ["INPUTS", "run", "work"]

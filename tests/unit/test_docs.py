@@ -14,8 +14,9 @@ import typer.main
 
 from schemas import ALL_TABLES, TABLES
 from spark_jobs.cli import app
-from spark_jobs.config import RunConfig, Section, load_config
+from spark_jobs.config import RunConfig, load_config
 from spark_jobs.pipeline import STAGES, select
+from spark_jobs.sections import Section
 from spark_jobs.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]

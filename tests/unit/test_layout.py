@@ -13,8 +13,9 @@ import pytest
 from pyspark.sql.types import ArrayType, MapType, StructType
 
 from schemas import ALL_TABLES, TABLES
-from spark_jobs.config import RunConfig, Section
+from spark_jobs.config import RunConfig
 from spark_jobs.pipeline import STAGES, maker_of, select
+from spark_jobs.sections import Section
 from udfs.adapter import KEY_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
