@@ -46,8 +46,16 @@ def main() -> None:
 
 
 def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
-    """Peak resident bytes of a command: driver, JVM, largest Python worker, and all together."""
-    command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments), "--warehouse", str(warehouse)]
+    """Peak resident bytes of a `parrot` command: driver, JVM, largest Python worker, and all together."""
+    code, peaks = watched([*arguments, "--warehouse", warehouse])
+    if code:
+        raise SystemExit(f"the run failed with exit code {code}")
+    return peaks
+
+
+def watched(arguments: list[object]) -> tuple[int, dict[str, int]]:
+    """Run a `parrot` command; its exit code, and its peak resident bytes by kind of process."""
+    command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     peaks = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
     while process.poll() is None:
@@ -55,9 +63,7 @@ def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
         for kind, value in found.items():
             peaks[kind] = max(peaks[kind], value)
         time.sleep(0.2)
-    if process.returncode:
-        raise SystemExit(f"the run failed with exit code {process.returncode}")
-    return peaks
+    return process.returncode, peaks
 
 
 def resident(driver: psutil.Process) -> dict[str, int]:

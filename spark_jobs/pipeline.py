@@ -90,6 +90,8 @@ STAGES: tuple[Stage, ...] = (
             "caption_overlap",
             "stat_overall",
             "stat_clip_score",
+            "cluster_assignments",
+            "stat_cluster",
         ),
         (),
     ),

@@ -12,14 +12,18 @@ from schemas import (
     TABLES,
     caption_overlap,
     clip_embeddings,
+    cluster_assignments,
     images,
     spotted_text,
     stat_clip_score,
+    stat_cluster,
     stat_overall,
 )
 from spark_jobs.pipeline import STAGES
+from spark_jobs.report.cluster_reading import clusters_key, drawn_by_group, largest_groups
 from spark_jobs.report.content import (
     IMAGE_TYPES,
+    ClusterContent,
     DatasetContent,
     FrequentError,
     GallerySample,
@@ -49,6 +53,7 @@ _ACCOUNTED = {
 }
 _READ = next(stage.reads for stage in STAGES if stage.name == "report")
 _FREQUENT_ERRORS = 10
+_OVERLAP_COLUMNS = ("image_type", "co_emb_words", "cotr", "fuzzy_cotr")
 _GALLERY_SIDE = 512
 _GALLERY_PIXELS = DecodeLimits(max_pixels=64_000_000)
 # What LAION and the sets after its example write for images that are safe; every other label is not.
@@ -145,6 +150,7 @@ class _Collector:
             errors=tuple(self._errors()),
             notes=notes,
             gallery=tuple(self._gallery()),
+            clusters=self._clusters(),
         )
 
     def _current(self, name: str) -> DataFrame | None:
@@ -183,7 +189,10 @@ class _Collector:
         overlap = self._current(caption_overlap.TABLE.name)
         if overlap is None or not self._config.samples_per_type:
             return []
-        rows = [row for kind in IMAGE_TYPES for row in self._drawn(overlap, kind.name)]
+        return self._pictured([row for kind in IMAGE_TYPES for row in self._drawn(overlap, kind.name)])
+
+    def _pictured(self, rows: list[dict[str, Any]]) -> list[GallerySample]:
+        """The samples of rows of `_described`, with their pictures."""
         refs = [
             ImageRef(row["image_uri"], row["image_offset"], row["image_length"], row["image_row"])
             for row in rows
@@ -194,8 +203,31 @@ class _Collector:
             for row, item in zip(rows, data, strict=True)
         ]
 
+    def _clusters(self) -> ClusterContent | None:
+        rows = self._rows(stat_cluster.TABLE.name)
+        if not rows:
+            return None
+        shown = largest_groups(rows, self._config.cluster_groups)
+        is_outdated = clusters_key(self._dataset, self._run_keys) != rows[0]["run_key"]
+        overlap = self._current(caption_overlap.TABLE.name)
+        assignments = self._current(cluster_assignments.TABLE.name)
+        galleries: dict[int, list[GallerySample]] = {}
+        if not is_outdated and overlap is not None and assignments is not None and shown:
+            drawn = drawn_by_group(overlap, assignments, shown, config=self._config)
+            described = self._described(
+                drawn.select("shard_id", "sample_id", *_OVERLAP_COLUMNS, "cluster_group")
+            )
+            for row, sample in zip(described, self._pictured(described), strict=True):
+                galleries.setdefault(row["cluster_group"], []).append(sample)
+        return ClusterContent(
+            rows=tuple(rows),
+            groups_shown=self._config.cluster_groups,
+            galleries={group: tuple(samples) for group, samples in galleries.items()},
+            is_outdated=is_outdated,
+        )
+
     def _drawn(self, overlap: DataFrame, image_type: str) -> list[dict[str, Any]]:
-        """A fixed random sample of one image type, joined with all that the gallery shows of it."""
+        """A fixed random sample of one image type."""
         from pyspark.sql import functions as F
 
         keys = ["shard_id", "sample_id"]
@@ -203,8 +235,15 @@ class _Collector:
             overlap.where(F.col("image_type") == image_type)
             .orderBy(F.xxhash64("sample_id", F.lit(self._config.seed)), "sample_id")
             .limit(self._config.samples_per_type)
-            .select(*keys, "image_type", "co_emb_words", "cotr", "fuzzy_cotr")
+            .select(*keys, *_OVERLAP_COLUMNS)
         )
+        return self._described(drawn)
+
+    def _described(self, drawn: DataFrame) -> list[dict[str, Any]]:
+        """A few rows of `caption_overlap`, in order, joined with all that the gallery shows of them."""
+        from pyspark.sql import functions as F
+
+        keys = ["shard_id", "sample_id"]
         places = drawn.select(*keys).collect()
         ids = [row["sample_id"] for row in places]
         shards = sorted({row["shard_id"] for row in places})  # files are skipped by shard

@@ -49,6 +49,12 @@ def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Sta
     return report
 
 
+def statistic_key(statistic: Statistic, upstream: Mapping[str, str]) -> str:
+    """Run key of a statistic: its table, its SQL, and the run keys of what it reads, by table."""
+    sql = [step.sql for step in statistic.steps]
+    return digest({"statistic": statistic.output.name, "sql": sql, "reads": dict(upstream)})
+
+
 def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, report: StageReport) -> None:
     started = time.monotonic()
     dataset, output = report.dataset, statistic.output
@@ -58,8 +64,7 @@ def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, re
         report.notes.append(f"{output.name} was left out: dataset {dataset} has no {', '.join(missing)}")
         return
     upstream = {spec.name: current[dataset, spec.name] for spec in statistic.reads.values()}
-    sql = [step.sql for step in statistic.steps]
-    run_key = digest({"statistic": output.name, "sql": sql, "reads": upstream})
+    run_key = statistic_key(statistic, upstream)
     report.run_keys[output.name] = run_key
     input_key = content_key(tables, dataset, upstream)
     if (
