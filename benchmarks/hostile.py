@@ -48,8 +48,8 @@ def main() -> None:
         part for text in ["runner.max_failed_share=1", *arguments.overrides] for part in ("--set", text)
     ]
     source = ["--source", arguments.folder / "images", "--dataset", DATASET, "--warehouse", warehouse]
-    code, peaks = watched(["run", *source, *settings])
-    print(f"{len(names)} files; crashes: {int(code != 0)} (exit code {code})")
+    code, peaks = watched(["run", *source, *settings], log=arguments.folder / "run.log")
+    print(f"{len(names)} files; crashes: {int(code != 0)} (exit code {code})", flush=True)
     print("peak memory: " + ", ".join(f"{kind} {peak / MB:,.0f} MB" for kind, peak in peaks.items()))
     count(warehouse, names)
 

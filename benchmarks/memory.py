@@ -9,6 +9,7 @@ corpus. Memory must not grow with the number of shards.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,10 +54,16 @@ def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
     return peaks
 
 
-def watched(arguments: list[object]) -> tuple[int, dict[str, int]]:
-    """Run a `parrot` command; its exit code, and its peak resident bytes by kind of process."""
+def watched(arguments: list[object], *, log: Path = Path(os.devnull)) -> tuple[int, dict[str, int]]:
+    """Run a `parrot` command; its exit code, and its peak resident bytes by kind of process.
+
+    Args:
+        arguments: The command's arguments.
+        log: Where its progress and errors go.
+    """
     command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stderr=errors)
     peaks = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
     while process.poll() is None:
         found = resident(psutil.Process(process.pid))
