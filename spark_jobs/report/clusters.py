@@ -8,24 +8,26 @@ from typing import Any
 from spark_jobs.report import numbers
 from spark_jobs.report.cluster_figure import GroupBar, cluster_bars
 from spark_jobs.report.cluster_reading import NO_CLUSTER, largest_groups
-from spark_jobs.report.content import IMAGE_TYPES, ClusterContent
+from spark_jobs.report.content import IMAGE_TYPES, ClusterContent, DatasetContent
 from spark_jobs.report.gallery import card
+from spark_jobs.stages.embed import model_notes
 
 Row = Mapping[str, Any]
 _COUNTS = ("samples", "images", "scored", *(f"images_{kind.name}" for kind in IMAGE_TYPES))
 _MEANS = {"cotr": "images", "mean_clip_score": "scored"}  # by what each is the mean over
 
 
-def cluster_view(content: ClusterContent | None, key: str) -> dict[str, Any] | None:
+def cluster_view(dataset: DatasetContent, key: str) -> dict[str, Any] | None:
     """What the template shows of one dataset's clusters.
 
     Args:
-        content: The clusters; None where there are none.
+        dataset: The dataset.
         key: Distinguishes the figure's ids from those of the page's other drawings.
 
     Returns:
         Values of the template; None where the dataset has no group.
     """
+    content = dataset.clusters
     groups = [] if content is None else _groups(content.rows)
     if content is None or not groups:
         return None
@@ -35,7 +37,7 @@ def cluster_view(content: ClusterContent | None, key: str) -> dict[str, Any] | N
         labelled.append((f"{len(rest):,} more group{'s' if len(rest) > 1 else ''}", combined(rest)))
     without = [row for row in content.rows if row["level"] == "group" and row["cluster_id"] == NO_CLUSTER]
     return {
-        "sentences": [_extent(content.rows, groups), *_extremes(groups)],
+        "sentences": [_extent(content.rows, groups), *_extremes(groups), *_caution(dataset)],
         "figure": cluster_bars([_bar(label, row) for label, row in labelled], key),
         "rows": [_table_row(label, row) for label, row in labelled]
         + [_table_row("without a vector", row) for row in without],
@@ -82,6 +84,12 @@ def _extremes(groups: Sequence[Row]) -> list[str]:
         for row in (ordered[0], ordered[-1])
     )
     return [f"Parrot captions are most frequent in {most} and least in {least}."]
+
+
+def _caution(dataset: DatasetContent) -> list[str]:
+    random = sorted({str(row["model"]) for row in dataset.clip_scores if model_notes(str(row["model"]))})
+    told = f"{', '.join(random)} has random weights: images of a group share colours and layout at best."
+    return [told] if random else []
 
 
 def _bar(label: str, row: Row) -> GroupBar:

@@ -146,7 +146,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         ],
         "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
         "gallery": _gallery_view(dataset.gallery),
-        "clusters": cluster_view(dataset.clusters, f"{index}"),
+        "clusters": cluster_view(dataset, str(index)),
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from report_samples import Document, dataset, gallery_sample, hostile_page, page, table_rows
+from report_samples import Document, dataset, gallery_sample, hostile_page, page, score_row, table_rows
 
 from schemas import stat_cluster
 from spark_jobs.report.cluster_figure import GroupBar, cluster_bars
@@ -96,6 +97,13 @@ def test_the_section_says_what_there_is_and_what_is_left_out():
     assert "Table stat_cluster also has every single cluster." in text
 
 
+def test_random_weights_are_pointed_out():
+    random = {**score_row("no_text", 1, 0.2), "model": "parrot-tiny/random-0"}
+    shown = replace(shop(), clip_scores=(random,))
+    assert "parrot-tiny/random-0 has random weights: images of a group" in Document(page(shown)).text
+    assert "random weights" not in Document(page(shop())).text
+
+
 def test_extremes_count_groups_that_are_not_shown():
     rows = (*ROWS[:4], stat_row(4, (0, 0, 5)))
     assert "most frequent in group 4 (100.00% of its 5 images)" in Document(page(shop(rows=rows))).text
@@ -125,8 +133,9 @@ def test_clusters_fitted_after_the_numbers_are_pointed_out():
 def test_a_dataset_without_clusters_says_how_to_get_them():
     only_unclustered = ClusterContent(rows=(stat_row(-1, (1, 0, 0)),), groups_shown=3)
     for clusters in (None, only_unclustered):
-        assert cluster_view(clusters, "k") is None
-        text = Document(page(dataset(clusters=clusters))).text
+        without = dataset(clusters=clusters)
+        assert cluster_view(without, "k") is None
+        text = Document(page(without)).text
         assert "No clusters have been computed for this dataset" in text
 
 
