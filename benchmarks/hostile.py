@@ -40,9 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("build/hostile"))
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--keep", action="store_true", help="continue in the warehouse that is there")
     arguments = parser.parse_args()
     warehouse = arguments.folder / "warehouse"
-    shutil.rmtree(warehouse, ignore_errors=True)
+    if not arguments.keep:
+        shutil.rmtree(warehouse, ignore_errors=True)
     names = write_folder(arguments.folder / "images")
     settings = [
         part for text in ["runner.max_failed_share=1", *arguments.overrides] for part in ("--set", text)

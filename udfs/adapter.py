@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from udfs.devices import is_out_of_memory, pin_gpu
 from udfs.guarded_decode import decode
+from udfs.heap import trim_heap
 from udfs.image_codec import DecodeLimits, ImageFault
 from udfs.image_refs import ImageRef, UnreadableImage, read_images
 from udfs.model_api import ImageModel, ModelFactory, Result, Row
@@ -80,6 +81,7 @@ def map_images(task: ImageTask) -> Callable[[Iterable[pa.RecordBatch]], Iterable
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in _prefetched(_batches_of(batches), task):
             yield _measured(batch, task)
+            trim_heap()
 
     return run
 
