@@ -31,7 +31,7 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
     waits_for: dict[str, None] = {}
     shown = Table("stage", "pending shards", "pending samples", "model", "about")
     for stage in stages:
-        model = ""
+        model, rate = "", rates.get(stage.name)
         if stage.name == "ingest":
             if config.source is not None:
                 ingest = plan_ingest(tables, config)
@@ -44,6 +44,7 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
                 shown.add_row(stage.name, "", "", "", "")
                 continue
             model = work.model
+            rate = rate and rate / work.rows_per_sample
             try:
                 plan = plan_work(tables, work, dataset=dataset, limit=config.limit, current=current)
             except StageError:
@@ -58,7 +59,7 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
             f"{len(pending):,}",
             _samples(pending),
             model,
-            _estimate(pending, rates.get(stage.name), waits=bool(waits_for)),
+            _estimate(pending, rate, waits=bool(waits_for)),
         )
     console.print(shown)
     for sentence in waits_for:
