@@ -31,7 +31,7 @@ TABLE = TableSpec(
             column(
                 "score", FloatType(), "Cosine of the rendered gram and the gram itself (no prompt), -1 to 1"
             ),
-            column("text_width_px", IntegerType(), "Width of the text's ink box, px of the 224 px canvas"),
+            column("text_width_px", IntegerType(), "Width of the text's box, px of the 224 px canvas"),
             column(
                 "overflows",
                 BooleanType(),

@@ -92,7 +92,7 @@ class DrawnText:
 
     Attributes:
         fault: Why the font cannot show it; None where it can.
-        width_px: Width of its ink box; None where it cannot be shown.
+        width_px: Width of its box; None where it cannot be shown.
         inputs: By model, what it takes of each style, in the order of `STYLES`; empty where there is a fault.
     """
 

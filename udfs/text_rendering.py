@@ -109,7 +109,7 @@ class TextRenderer:
         return None if right > left and bottom > top else "the text leaves no mark on the canvas"
 
     def width(self, text: str) -> int:
-        """Width of the text's ink box, px."""
+        """Width of the text's box as Pillow measures it: advances across, ink down; px."""
         left, _, right, _ = self._box(text)
         return round(right - left)
 
@@ -121,7 +121,7 @@ class TextRenderer:
             style: Its colours.
 
         Returns:
-            Shape (224, 224, 3), RGB. The middle of the ink box is the middle of the canvas, to a pixel.
+            Shape (224, 224, 3), RGB. The middle of the text's box is the middle of the canvas, to a pixel.
         """
         from PIL import Image, ImageDraw
 
@@ -132,7 +132,7 @@ class TextRenderer:
         return np.asarray(canvas)
 
     def _box(self, text: str) -> tuple[int, int, int, int]:
-        """Ink box (left, top, right, bottom), px from where the text is put."""
+        """The text's box (left, top, right, bottom), px from where the text is put."""
         left, top, right, bottom = self._font.getbbox(text)
         return round(left), round(top), round(right), round(bottom)
 

@@ -9,6 +9,7 @@ no 2-grams (paper §5.2).
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -122,7 +123,7 @@ def count_caption_grams(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Record
         for caption in batch.column("caption").to_pylist():
             sequence = normalised_words(caption)
             words.update(sequence)
-            pairs.update(f"{first} {second}" for first, second in zip(sequence, sequence[1:], strict=False))
+            pairs.update(f"{first} {second}" for first, second in itertools.pairwise(sequence))
         names = ["caption_1gram"] * len(words) + ["caption_2gram"] * len(pairs)
         yield pa.RecordBatch.from_arrays(
             [
