@@ -16,6 +16,7 @@ from schemas import (
     spotted_text,
     stat_clip_score,
     stat_overall,
+    stat_synthetic_text,
 )
 from spark_jobs.pipeline import STAGES
 from spark_jobs.report.content import (
@@ -145,6 +146,7 @@ class _Collector:
             errors=tuple(self._errors()),
             notes=notes,
             gallery=tuple(self._gallery()),
+            synthetic_text=tuple(self._rows(stat_synthetic_text.TABLE.name)),
         )
 
     def _current(self, name: str) -> DataFrame | None:

@@ -140,6 +140,7 @@ class DatasetContent:
         errors: Most frequent errors, most frequent first.
         notes: What a reader of this dataset's numbers must know.
         gallery: Samples to show, in order; grouped by image type on the page.
+        synthetic_text: Rows of `stat_synthetic_text`, of one or several models.
     """
 
     name: str
@@ -149,6 +150,7 @@ class DatasetContent:
     errors: tuple[FrequentError, ...] = ()
     notes: tuple[str, ...] = ()
     gallery: tuple[GallerySample, ...] = ()
+    synthetic_text: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,10 @@ def drawn_scores(count):
                         50,
                         len(gram) > 30,
                         status,
+                        None,
+                        "r",
+                        "i",
                     )
-                    + (None, "r", "i")
                 )
     return grams, rows
 

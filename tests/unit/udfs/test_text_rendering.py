@@ -61,7 +61,8 @@ def test_a_long_text_is_one_line_cut_at_both_ends(renderer):
     text = "internationalization of everything"
     assert renderer.width(text) > CANVAS_PX
     left, top, right, bottom = ink(renderer.render(text, STYLES[0]), 255)
-    assert (left, right) == (0, CANVAS_PX)
+    assert left < 8  # a gap between letters may lie at the edge
+    assert right > CANVAS_PX - 8
     assert bottom - top < 45
 
 
