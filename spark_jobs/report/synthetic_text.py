@@ -108,7 +108,7 @@ def _table_row(rows: Sequence[Row], vocabulary: Vocabulary) -> dict[str, Any] | 
 def _with_std(mean: float | None, std: float | None) -> str:
     if mean is None:
         return numbers.MISSING
-    return f"{mean:.3f}" if std is None else f"{mean:.3f} ± {std:.3f}"
+    return f"{mean:.3f}" if std is None else f"{mean:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{std:.3f}"
 
 
 def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
@@ -127,7 +127,8 @@ def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
     present = [entry for entry in VOCABULARIES if any(row["vocabulary"] == entry.name for row in chosen)]
     if not present or not bands:
         return None
-    figure, axes = _canvas(height_in=3.3, left=0.17, bottom=0.33)
+    figure, axes = _canvas(height_in=3.5)
+    axes.set_position((0.17, 0.31, 0.83, 0.58))  # sizes stand below, the legend above
     spoken = []
     for line, vocabulary in enumerate(present):
         of_band = {row["band_from"]: row for row in chosen if row["vocabulary"] == vocabulary.name}
@@ -168,7 +169,7 @@ def _write_sizes(axes: Axes, vocabulary: Vocabulary, sizes: Sequence[tuple[int, 
     small: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": _MUTED, "va": "center"}
     axes.text(-0.75, height, f"n, {vocabulary.label}", fontsize=8.5, ha="right", **small)
     for place, grams in sizes:
-        axes.text(place, height, _short(grams), fontsize=8, ha="center", **small)
+        axes.text(place, height, _size(grams), fontsize=8, ha="center", **small)
 
 
 def _finish(axes: Axes, labels: Sequence[str], heading: str) -> None:
@@ -196,14 +197,22 @@ def _finish(axes: Axes, labels: Sequence[str], heading: str) -> None:
 
 def _band(band: tuple[int, int | None]) -> str:
     low, high = band
-    if high is None:
-        return f"{_short(low)}+"
-    return f"{_short(low)}\N{EN DASH}{_short(high)}"
+    return (
+        f"{_rounded_down(low)}+" if high is None else f"{_rounded_down(low)}\N{EN DASH}{_rounded_down(high)}"
+    )
 
 
-def _short(value: int) -> str:
-    """A number that fits under a tick: thousands as k, millions as M, where they are whole or many."""
-    for unit, name in ((1_000_000, "M"), (1_000, "k")):
-        if value >= 10 * unit or value == unit:
-            return f"{value // unit}{name}"
+def _rounded_down(value: int) -> str:
+    """A band's end that fits under a tick: 999, 1k, 9.9k, 99k, 1M."""
+    for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if value >= unit:
+            tenths = value * 10 // unit
+            return (
+                f"{tenths // 10}{name}" if tenths >= 100 or tenths % 10 == 0 else f"{tenths / 10:.1f}{name}"
+            )
     return str(value)
+
+
+def _size(grams: int) -> str:
+    """A number of grams that fits under a tick; exact below 10,000."""
+    return str(grams) if grams < 10_000 else f"{grams / 1000:.0f}k"
