@@ -16,7 +16,8 @@ def ngram_steps(top: int) -> list[Step]:
     Order: count, highest first, then gram by code points. A count's place is found in the histogram of counts,
     which has at most the root of twice the number of occurrences of entries (200,000 for 20 billion words).
     Only the grams of one count may be kept in part; where they are many, a second histogram, by their first
-    characters, finds the few that need sorting. So no sort sees more than `top` grams and the last prefix's.
+    characters, finds the few that need sorting. So no sort sees more than `top` grams and the last prefix's, and
+    what is broadcast are histograms (at most `top` prefixes).
 
     Args:
         top: Grams kept per vocabulary.
@@ -39,8 +40,8 @@ def ngram_steps(top: int) -> list[Step]:
         Step(
             "placed_grams",
             """
-            SELECT vocabulary, gram, count, above, grams <= room AS fits, room
-            FROM {gram_counts} JOIN {count_places} USING (vocabulary, count)
+            SELECT /*+ BROADCAST(place) */ vocabulary, gram, count, above, grams <= room AS fits, room
+            FROM {gram_counts} JOIN {count_places} AS place USING (vocabulary, count)
             """,
         ),
         Step(
@@ -63,7 +64,7 @@ def ngram_steps(top: int) -> list[Step]:
             f"""
             SELECT vocabulary, gram, count, above FROM {{placed_grams}} WHERE fits
             UNION ALL
-            SELECT placed.vocabulary, gram, count, above
+            SELECT /*+ BROADCAST(place) */ placed.vocabulary, gram, count, above
             FROM {{placed_grams}} AS placed
             JOIN {{prefix_places}} AS place
               ON placed.vocabulary = place.vocabulary AND left(placed.gram, {_PREFIX_CHARACTERS}) = place.prefix

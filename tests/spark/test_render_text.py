@@ -16,6 +16,7 @@ from spark_jobs.sql.steps import run_steps
 from spark_jobs.sql.synthetic_text import synthetic_text_steps
 from spark_jobs.stages import render_text
 from spark_jobs.tables import Tables
+from udfs.clip_embedding import resolve
 from udfs.text_rendering import STYLES
 
 SCORES = synthetic_text_scores.TABLE
@@ -162,6 +163,12 @@ def test_several_models_stand_side_by_side(spark, config, tmp_path, vocabulary):
     single = render_text.work(configured(config, tmp_path, "render_text.models=[parrot-tiny]"))
     assert single.params == one.params
     assert single.rows_per_sample == len(STYLES)
+    checkpoint = resolve("parrot-tiny", None, seed=1, cache_dir=tmp_path).weights.path
+    both = render_text.work(
+        configured(config, tmp_path, f"render_text.models=[parrot-tiny, parrot-tiny/{checkpoint}]")
+    )
+    assert both.model == f"parrot-tiny/random-0, parrot-tiny/{checkpoint.name}"
+    assert both.rows_per_sample == 2 * len(STYLES)
 
 
 @pytest.mark.parametrize(
