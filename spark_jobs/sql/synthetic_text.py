@@ -39,13 +39,13 @@ def synthetic_text_steps() -> list[Step]:
             SELECT sample_id, model, vocabulary, counted_style AS style, overflows, score,
                    band.grouping, band.band_from, band.band_to
             FROM {{scored_texts}}
-            LATERAL VIEW explode(array(style, 'all')) AS counted_style
+            LATERAL VIEW explode(array(style, 'all')) styles AS counted_style
             LATERAL VIEW explode(array(
               named_struct('grouping', 'all', 'band_from', 0L, 'band_to', CAST(NULL AS BIGINT)),
               named_struct('grouping', 'frequency', 'band_from', count_from, 'band_to', count_from * 10 - 1),
               named_struct('grouping', 'length', 'band_from', length_from, 'band_to',
                            IF(length_from < {LONGEST_BAND_FROM}, length_from + {LENGTH_BAND - 1}, NULL))
-            )) AS band
+            )) bands AS band
             """,
         ),
         Step(
