@@ -6,12 +6,15 @@ from schemas import (
     cluster_assignments,
     cluster_models,
     images,
+    ngram_vocabulary,
     samples,
     spotted_text,
     stage_runs,
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_synthetic_text,
+    synthetic_text_scores,
 )
 from schemas._table import TableSpec
 
@@ -23,9 +26,12 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     cluster_assignments.TABLE,
     spotted_text.TABLE,
     caption_overlap.TABLE,
+    ngram_vocabulary.TABLE,
+    synthetic_text_scores.TABLE,
     stat_overall.TABLE,
     stat_clip_score.TABLE,
     stat_cluster.TABLE,
+    stat_synthetic_text.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

@@ -31,7 +31,7 @@ TABLE = TableSpec(
             column(
                 "phase_seconds",
                 MapType(StringType(), DoubleType(), valueContainsNull=False),
-                "Worker seconds by phase (read, decode, infer), summed over workers",
+                "Worker seconds by phase (read, decode or render, infer), summed over workers",
                 nullable=False,
             ),
             column("table_version", LongType(), "Delta version written; null where none was"),

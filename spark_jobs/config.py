@@ -16,7 +16,9 @@ from spark_jobs.sections import (
     EmbedConfig,
     ImageConfig,
     IngestConfig,
+    NgramsConfig,
     OverlapConfig,
+    RenderTextConfig,
     ReportConfig,
     RunnerConfig,
     Section,
@@ -46,6 +48,8 @@ class RunConfig(Section):
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     spot_text: SpotTextConfig = Field(default_factory=SpotTextConfig)
     overlap: OverlapConfig = Field(default_factory=OverlapConfig)
+    ngrams: NgramsConfig = Field(default_factory=NgramsConfig)
+    render_text: RenderTextConfig = Field(default_factory=RenderTextConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)

@@ -146,6 +146,29 @@ class OverlapConfig(Section):
     min_confidence: Share = Field(0.3, description="Spotted words below this confidence are ignored")
 
 
+class NgramsConfig(Section):
+    """Stage `ngrams`: the n-gram vocabularies."""
+
+    top: int = Field(400_000, ge=1, description="Grams kept per vocabulary, the most frequent ones")
+
+
+class RenderTextConfig(Section):
+    """Stage `render_text`: n-grams as pictures, scored against themselves."""
+
+    models: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="CLIP models as ARCHITECTURE/PRETRAINED (ViT-B-32/openai); null: that of embed",
+    )
+    font: Path | None = Field(None, description="TrueType or OpenType file; null: DejaVu Sans")
+    limit_per_vocabulary: int | None = Field(
+        None,
+        ge=1,
+        description="Render only this many grams per vocabulary, the most frequent ones; null: all",
+    )
+    batch_size: int = Field(8, ge=1, description="Grams per forward pass, each in its four styles")
+
+
 class StatisticsConfig(Section):
     """Stage `statistics`: the published quantities."""
 

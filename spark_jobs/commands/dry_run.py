@@ -33,7 +33,9 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
         if isinstance(planned, str):
             shown.add_row(stage.name, "", "", "", planned)
             continue
-        estimate = _estimate(planned.pending, rates.get(stage.name), waits=bool(planner.sentences))
+        rate = rates.get(stage.name)
+        rate = rate and rate / planned.rows_per_sample
+        estimate = _estimate(planned.pending, rate, waits=bool(planner.sentences))
         shards = f"{len(planned.pending):,}"
         shown.add_row(stage.name, shards, _samples(planned.pending), planned.model, estimate)
     console.print(shown)
@@ -44,10 +46,11 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
 
 @dataclass(frozen=True)
 class _Planned:
-    """What one stage would do: samples by pending shard (None: unknown), and its model for people."""
+    """What one stage would do: samples by pending shard (None: unknown), its model for people, rows of a sample."""
 
     pending: dict[str, int | None]
     model: str = ""
+    rows_per_sample: int = 1
 
 
 class _Planner:
@@ -76,7 +79,7 @@ class _Planner:
                 return "cannot run"
             if work is None:
                 return "if its tables changed"
-            planned = _Planned(self._shards(stage, work), model)
+            planned = _Planned(self._shards(stage, work), model, work.rows_per_sample)
         self._pending.update(dict.fromkeys(stage.writes, planned.pending))
         return planned
 

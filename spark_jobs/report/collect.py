@@ -18,6 +18,7 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_synthetic_text,
 )
 from spark_jobs.pipeline import STAGES
 from spark_jobs.report.cluster_reading import clusters_key, drawn_by_group, largest_groups
@@ -151,6 +152,7 @@ class _Collector:
             notes=notes,
             gallery=tuple(self._gallery()),
             clusters=self._clusters(),
+            synthetic_text=tuple(self._rows(stat_synthetic_text.TABLE.name)),
         )
 
     def _current(self, name: str) -> DataFrame | None:

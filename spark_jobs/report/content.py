@@ -159,6 +159,7 @@ class DatasetContent:
         notes: What a reader of this dataset's numbers must know.
         gallery: Samples to show, in order; grouped by image type on the page.
         clusters: Its clusters; None where there are none.
+        synthetic_text: Rows of `stat_synthetic_text`, of one or several models.
     """
 
     name: str
@@ -169,6 +170,7 @@ class DatasetContent:
     notes: tuple[str, ...] = ()
     gallery: tuple[GallerySample, ...] = ()
     clusters: ClusterContent | None = None
+    synthetic_text: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

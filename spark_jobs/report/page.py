@@ -22,6 +22,7 @@ from spark_jobs.report.content import (
 from spark_jobs.report.figures import TypeShares, clip_score_boxes, image_type_bars
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
+from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
 
 _INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
 _RUN_KEY_CHARACTERS = 12
@@ -82,6 +83,8 @@ def render(content: ReportContent) -> str:
         run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
         score_columns=list(SCORE_COLUMNS.values()),
         missing=numbers.MISSING,
+        sync_columns=SYNC_COLUMNS,
+        published_sync=published_rows(),
     )
     return _NOT_HTML.sub("\N{REPLACEMENT CHARACTER}", page)
 
@@ -147,6 +150,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
         "gallery": _gallery_view(dataset.gallery),
         "clusters": cluster_view(dataset, str(index)),
+        "synthetic_text": synthetic_text_views(dataset.synthetic_text, str(index)),
     }
 
 

@@ -31,11 +31,13 @@ class Input:
         spec: The table.
         columns: Name for the stage by column of the table.
         decisive: SQL expressions that decide whether work is pending; None: the columns.
+        where: SQL predicate on the table's rows that are read; None: all of them.
     """
 
     spec: TableSpec
     columns: Mapping[str, str]
     decisive: tuple[str, ...] | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class ShardWork:
 
     Attributes:
         stage: Stage name.
-        output: Table it writes, one row per sample.
+        output: Table it writes, one row per sample or `rows_per_sample`.
         inputs: Tables it reads; the first has a row for every sample.
         params: What decides a row's value, JSON-able.
         compute: From joined inputs (`shard_id`, `sample_id` and the inputs' names) to the result columns,
@@ -52,6 +54,7 @@ class ShardWork:
         batch_size: Samples per model batch; None for stages without a model.
         model: Name of the model, for people.
         files: Local files that workers need.
+        rows_per_sample: Rows that `compute` makes of each sample.
     """
 
     stage: str
@@ -62,6 +65,7 @@ class ShardWork:
     batch_size: int | None = None
     model: str = ""
     files: tuple[WeightFile, ...] = ()
+    rows_per_sample: int = 1
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,7 @@ def shard_digests(frame: DataFrame, item: Input) -> dict[str, tuple[int, str]]:
     """Rows and order-independent hash of the stage's columns, by shard."""
     from pyspark.sql import functions as F
 
+    frame = frame.where(item.where) if item.where else frame
     decisive = item.decisive or tuple(sorted(item.columns.values()))
     row_hash = F.xxhash64("sample_id", *map(F.expr, decisive)).cast("decimal(20,0)")
     totals = frame.groupBy("shard_id").agg(F.count("*").alias("n"), F.sum(row_hash).alias("total"))

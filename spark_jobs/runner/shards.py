@@ -22,7 +22,6 @@ from spark_jobs.runner.slices import slice_frame
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.staging import stage_files
 from spark_jobs.tables import Tables
-from udfs.adapter import PHASES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -155,7 +154,7 @@ class _Chunks:
             finally:
                 frame.unpersist()
         self._account(counts, chunk, version, seconds=time.monotonic() - started)
-        tracking.metrics(progress.chunk_done(samples=0 if retry else counts.rows, failed=counts.failed))
+        tracking.metrics(progress.chunk_done(samples=0 if retry else samples, failed=counts.failed))
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""
@@ -180,6 +179,7 @@ class _Chunks:
                 item.spec, dataset=self._report.dataset, run_key=self._plan.upstream[item.spec.name]
             )
             columns = [F.col(column).alias(name) for name, column in item.columns.items()]
+            frame = frame.where(item.where) if item.where else frame
             frame = frame.where(F.col("shard_id").isin(shard_ids)).select("shard_id", "sample_id", *columns)
             joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], "inner")
         assert joined is not None, "a stage has at least one input"
@@ -208,15 +208,15 @@ class _Chunks:
         )
 
     def _redone(self, chunk: list[Shard]) -> DataFrame:
-        """The shards' good rows as they are, and their failed rows computed again."""
+        """The shards' good samples as they are, and those with a failed row computed again."""
         from pyspark.sql import functions as F
 
         shard_ids = [shard.shard_id for shard in chunk]
         rows = self._tables.read(self.work.output, dataset=self._report.dataset, run_key=self._plan.run_key)
         rows = rows.where(F.col("shard_id").isin(shard_ids))
-        failed = rows.where("status = 'failed'").select("shard_id", "sample_id")
-        inputs = self._inputs(chunk).join(F.broadcast(failed), ["shard_id", "sample_id"], "left_semi")
-        kept = rows.where("status <> 'failed'")
+        failed = F.broadcast(rows.where("status = 'failed'").select("shard_id", "sample_id").distinct())
+        inputs = self._inputs(chunk).join(failed, ["shard_id", "sample_id"], "left_semi")
+        kept = rows.join(failed, ["shard_id", "sample_id"], "left_anti")
         return kept.unionByName(self._computed(inputs, chunk), allowMissingColumns=True)
 
     def _count(self, frame: DataFrame) -> _Counts:
@@ -226,7 +226,7 @@ class _Chunks:
             F.sum((F.col("status") == status).cast("long")).alias(status)
             for status in ("ok", "failed", "skipped")
         ]
-        phases = [phase for phase in PHASES if f"{phase}_seconds" in frame.columns]
+        phases = [name.removesuffix("_seconds") for name in frame.columns if name.endswith("_seconds")]
         sums += [F.sum(f"{phase}_seconds").alias(f"{phase}_seconds") for phase in phases]
         an_error = F.min(F.when(F.col("status") == "failed", F.col("error"))).alias("an_error")
         row = frame.agg(F.count("*").alias("n"), *sums, an_error).collect()[0]
@@ -241,7 +241,7 @@ class _Chunks:
 
     def _check(self, counts: _Counts, samples: int, *, judge: bool) -> None:
         """Stop before the commit. A retry is not judged by its failures: it cannot be worse than what is there."""
-        if counts.rows != samples:
+        if counts.rows != samples * self.work.rows_per_sample:
             raise StageError(
                 f"{self.work.stage} made {counts.rows} rows from {samples} samples; nothing of this chunk was "
                 "written. The input changed while it was read: run again"

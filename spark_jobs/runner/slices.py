@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+_STORAGE_ORDER = ("image_uri", "image_offset", "image_row")
+
+
 def slice_frame(frame: DataFrame, *, batch_size: int, slice_batches: int, slices: int) -> DataFrame:
     """Number batches by their place in the shard, and give each task whole batches in storage order.
 
@@ -16,7 +19,7 @@ def slice_frame(frame: DataFrame, *, batch_size: int, slice_batches: int, slices
     fold small rows to one task and a round-robin one would scatter the images of a tar.
 
     Args:
-        frame: Rows with `shard_id`, `sample_id` and the image reference.
+        frame: Rows with `shard_id`, `sample_id` and, where they have images, the image reference.
         batch_size: Samples per batch.
         slice_batches: Batches per slice.
         slices: Number of partitions wanted.
@@ -27,14 +30,16 @@ def slice_frame(frame: DataFrame, *, batch_size: int, slice_batches: int, slices
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
+    stored = [name for name in _STORAGE_ORDER if name in frame.columns]
     in_storage_order = Window.partitionBy("shard_id").orderBy(
-        F.col("image_uri").asc_nulls_last(), "image_offset", "image_row", "sample_id"
+        *(F.col(name).asc_nulls_last() if name == "image_uri" else F.col(name) for name in stored),
+        "sample_id",
     )
     batch = F.floor((F.row_number().over(in_storage_order) - 1) / batch_size).cast("int")
     numbered = frame.withColumn("batch", batch)
     numbered = numbered.withColumn("slice", F.floor(F.col("batch") / slice_batches).cast("int"))
     return (
         numbered.repartitionByRange(slices, "shard_id", "slice")
-        .sortWithinPartitions("shard_id", "batch", "image_uri", "image_offset", "image_row", "sample_id")
+        .sortWithinPartitions("shard_id", "batch", *stored, "sample_id")
         .drop("slice")
     )

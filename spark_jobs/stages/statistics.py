@@ -1,4 +1,4 @@
-"""Stage `statistics`: the paper's Table 1 per dataset, CLIP scores by image type, and both by cluster."""
+"""Stage `statistics`: the paper's Table 1 per dataset, CLIP scores by image type, both by cluster, Sync scores."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from schemas import (
     caption_overlap,
     clip_embeddings,
     cluster_assignments,
+    ngram_vocabulary,
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_synthetic_text,
+    synthetic_text_scores,
 )
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
 from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
+from spark_jobs.sql.synthetic_text import synthetic_text_steps
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,6 +46,11 @@ _STATISTICS = (
         steps=clip_score_steps(),
     ),
     CLUSTERS,
+    Statistic(
+        output=stat_synthetic_text.TABLE,
+        reads={"scores": synthetic_text_scores.TABLE, "grams": ngram_vocabulary.TABLE},
+        steps=synthetic_text_steps(),
+    ),
 )
 
 

@@ -1,0 +1,265 @@
+"""Stage `render_text` with the tiny CLIP, and the statistics of its scores against pandas."""
+
+from __future__ import annotations
+
+import random
+
+import pandas as pd
+import pytest
+
+from schemas import ngram_vocabulary, synthetic_text_scores
+from spark_jobs.config import load_config
+from spark_jobs.errors import ConfigError
+from spark_jobs.runner import shards
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.sql.steps import run_steps
+from spark_jobs.sql.synthetic_text import synthetic_text_steps
+from spark_jobs.stages import render_text
+from spark_jobs.tables import Tables
+from udfs.clip_embedding import resolve
+from udfs.text_rendering import STYLES
+
+SCORES = synthetic_text_scores.TABLE
+WORDS = ["sale", "new", "photo", "東京", "vintage", "of", "internationalization of everything"]
+
+
+def vocabulary_rows(grams_by_vocabulary):
+    return [
+        (
+            "test",
+            f"{name}-{(rank - 1) // 2:05d}",
+            f"{name}:{gram}",
+            name,
+            gram,
+            100 // rank,
+            rank,
+            "ok",
+            None,
+            "v",
+            "i",
+        )
+        for name, grams in grams_by_vocabulary.items()
+        for rank, gram in enumerate(grams, 1)
+    ]
+
+
+@pytest.fixture
+def vocabulary(spark, config):
+    """Blocks of two grams, so that seven words are four of them."""
+    tables = Tables(spark, config.warehouse)
+    tables.create(ngram_vocabulary.TABLE)
+    rows = vocabulary_rows({"caption_1gram": WORDS, "co_emb_1gram": ["sale"]})
+    frame = spark.createDataFrame(rows, ngram_vocabulary.TABLE.schema)
+    tables.replace(ngram_vocabulary.TABLE, frame, dataset="test", run_key="v")
+    log = RunLog(tables, ngram_vocabulary.TABLE, stage="ngrams", dataset="test", run_key="v", params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+    return rows
+
+
+def configured(config, tmp_path, *overrides):
+    return load_config(
+        options={"warehouse": config.warehouse, "dataset": "test"},
+        overrides=(f"embed.cache_dir={tmp_path / 'weights'}", *overrides),
+    )
+
+
+def scores(spark, config, run_key=None):
+    rows = Tables(spark, config.warehouse).read(SCORES, run_key=run_key).collect()
+    return {
+        (row["sample_id"], row["model"], row["style"]): (
+            row["status"],
+            row["score"] if row["score"] is None else round(row["score"], 4),
+        )
+        for row in rows
+    }
+
+
+def close(first, second):
+    assert first.keys() == second.keys()
+    for key, (status, score) in first.items():
+        assert second[key][0] == status
+        assert second[key][1] == (score if score is None else pytest.approx(score, abs=2e-4))
+
+
+def test_every_gram_in_every_style_then_nothing_pending(spark, config, tmp_path, vocabulary):
+    report = render_text.run(spark, configured(config, tmp_path))
+    found = scores(spark, config)
+    assert len(found) == report.rows == len(vocabulary) * len(STYLES)
+    skipped = {key[0] for key, (status, _) in found.items() if status == "skipped"}
+    assert skipped == {"caption_1gram:東京"}
+    assert report.skipped == 4
+    assert any("1 gram(s) were skipped" in note for note in report.notes)
+    assert any("random weights" in note for note in report.notes)
+    assert set(report.phase_seconds) == {"render", "infer"}
+    again = render_text.run(spark, configured(config, tmp_path))
+    assert (again.did_nothing, again.shards_kept) == (True, 5)
+
+
+def test_killed_in_the_middle_it_resumes_with_the_same_rows(spark, config, tmp_path, vocabulary, monkeypatch):
+    small = configured(config, tmp_path, "runner.first_chunk=2", "render_text.batch_size=1")
+    commit = shards._Chunks._commit
+    commits = []
+
+    def dying(self, *arguments, **keywords):
+        if len(commits) == 2:
+            raise KeyboardInterrupt
+        commits.append(1)
+        return commit(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards._Chunks, "_commit", dying)
+        with pytest.raises(KeyboardInterrupt):
+            render_text.run(spark, small)
+    partial = scores(spark, config)
+    assert 0 < len(partial) < len(vocabulary) * len(STYLES)
+    # Another batch size and other chunks: the rows are the same to 1e-4.
+    resumed = render_text.run(spark, configured(config, tmp_path))
+    assert (resumed.shards_kept, resumed.shards_done) == (2, 3)
+    whole = scores(spark, config)
+    close(partial, {key: whole[key] for key in partial})
+    Tables(spark, config.warehouse).replace(
+        SCORES,
+        Tables(spark, config.warehouse).read(SCORES).limit(0),
+        dataset="test",
+        run_key=resumed.run_keys[SCORES.name],
+    )
+    render_text.run(spark, configured(config, tmp_path, "render_text.batch_size=3"))
+    close(whole, scores(spark, config))
+
+
+def test_a_limit_takes_the_most_frequent_and_the_rest_follows(spark, config, tmp_path, vocabulary):
+    limited = configured(config, tmp_path, "render_text.limit_per_vocabulary=2")
+    assert render_text.run(spark, limited).rows == 3 * len(STYLES)
+    grams = {key[0] for key in scores(spark, config)}
+    assert grams == {"caption_1gram:sale", "caption_1gram:new", "co_emb_1gram:sale"}
+    rest = render_text.run(spark, configured(config, tmp_path))
+    assert (rest.shards_kept, rest.shards_done) == (2, 3)
+    assert len(scores(spark, config)) == len(vocabulary) * len(STYLES)
+
+
+def test_failed_samples_are_done_again_without_doubling_rows(spark, config, tmp_path, vocabulary):
+    one_model = configured(config, tmp_path, "render_text.limit_per_vocabulary=2")
+    run_key = render_text.run(spark, one_model).run_keys[SCORES.name]
+    before = scores(spark, config)
+    tables = Tables(spark, config.warehouse)
+    broken = tables.read(SCORES).selectExpr(
+        *[name for name in SCORES.columns if name not in ("score", "status", "error")],
+        "IF(gram = 'new' AND style = 'white-grey', NULL, score) AS score",
+        "IF(gram = 'new' AND style = 'white-grey', 'failed', status) AS status",
+        "IF(gram = 'new' AND style = 'white-grey', 'model: broken', error) AS error",
+    )
+    tables.replace(SCORES, broken.localCheckpoint(), dataset="test", run_key=run_key)
+    retrying = one_model.model_copy(update={"retry_failed": True})
+    render_text.run(spark, retrying)
+    close(before, scores(spark, config))
+    assert tables.read(SCORES).count() == len(before)
+
+
+def test_several_models_stand_side_by_side(spark, config, tmp_path, vocabulary):
+    named = "render_text.models=[parrot-tiny, parrot-tiny/random]"
+    with pytest.raises(ConfigError, match="every model may be named once"):
+        render_text.work(configured(config, tmp_path, named))
+    one = render_text.work(configured(config, tmp_path))
+    single = render_text.work(configured(config, tmp_path, "render_text.models=[parrot-tiny]"))
+    assert single.params == one.params
+    assert single.rows_per_sample == len(STYLES)
+    checkpoint = resolve("parrot-tiny", None, seed=1, cache_dir=tmp_path).weights.path
+    both = render_text.work(
+        configured(config, tmp_path, f"render_text.models=[parrot-tiny, parrot-tiny/{checkpoint}]")
+    )
+    assert both.model == f"parrot-tiny/random-0, parrot-tiny/{checkpoint.name}"
+    assert both.rows_per_sample == 2 * len(STYLES)
+
+
+@pytest.mark.parametrize(
+    ("font", "message"), [("no/such.ttf", "there is no file"), (__file__, "is no TrueType or OpenType font")]
+)
+def test_a_font_that_cannot_be_used_stops_before_any_work(config, tmp_path, font, message):
+    with pytest.raises(ConfigError, match=f"render_text.font: .*{message}"):
+        render_text.work(configured(config, tmp_path, f"render_text.font={font}"))
+
+
+def drawn_scores(count):
+    draw = random.Random(3)
+    grams, rows = [], []
+    for n in range(count):
+        vocabulary = draw.choice(["caption_1gram", "caption_2gram"])
+        gram = "x" * draw.randint(1, 60)
+        grams.append(
+            (
+                "test",
+                "s",
+                f"{n:04d}",
+                vocabulary,
+                gram,
+                draw.choice([1, 7, 9, 10, 99, 100, 12345]),
+                n,
+                "ok",
+                None,
+                "v",
+                "i",
+            )
+        )
+        for model in ("m", "n"):
+            for style in STYLES:
+                score = None if draw.random() < 0.1 else draw.uniform(-0.2, 0.6)
+                status = "failed" if score is None else "ok"
+                rows.append(
+                    (
+                        "test",
+                        "s",
+                        f"{n:04d}",
+                        vocabulary,
+                        gram,
+                        style.name,
+                        model,
+                        score,
+                        50,
+                        len(gram) > 30,
+                        status,
+                        None,
+                        "r",
+                        "i",
+                    )
+                )
+    return grams, rows
+
+
+def test_statistics_equal_pandas(spark):
+    grams, rows = drawn_scores(150)
+    frames = {
+        "scores": spark.createDataFrame(rows, SCORES.schema),
+        "grams": spark.createDataFrame(grams, ngram_vocabulary.TABLE.schema),
+    }
+    found = {
+        (row["model"], row["vocabulary"], row["style"], row["grouping"], row["band_from"]): row
+        for row in run_steps(spark, synthetic_text_steps(), frames).collect()
+    }
+    frame = pd.DataFrame(rows, columns=SCORES.columns)[lambda rows: rows.status == "ok"]
+    frame["score"] = frame.score.astype("float32").astype("float64")
+    counts = {gram[2]: gram[5] for gram in grams}
+    frame["all"] = 0
+    frame["frequency"] = [10 ** (len(str(counts[sample])) - 1) for sample in frame.sample_id]
+    frame["length"] = [min((len(gram) - 1) // 2 * 2 + 1, 41) for gram in frame.gram]
+    frame = pd.concat([frame, frame.assign(style="all")])
+    expected = 0
+    for grouping in ("all", "frequency", "length"):
+        for key, group in frame.groupby(["model", "vocabulary", "style", grouping]):
+            row = found[(*key[:3], grouping, key[3])]
+            expected += 1
+            assert row["images"] == len(group)
+            assert row["grams"] == group.sample_id.nunique()
+            assert row["grams_overflowing"] == group[group.overflows].sample_id.nunique()
+            assert row["mean"] == pytest.approx(group.score.mean(), abs=1e-9)
+            if len(group) > 1:
+                assert row["std"] == pytest.approx(group.score.std(), abs=1e-9)
+            else:
+                assert row["std"] is None
+    assert len(found) == expected
+    ends = {(key[3], key[4]): row["band_to"] for key, row in found.items()}
+    assert (ends["all", 0], ends["frequency", 10], ends["length", 1], ends["length", 41]) == (
+        None,
+        99,
+        2,
+        None,
+    )
