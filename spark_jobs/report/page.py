@@ -18,7 +18,7 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.figures import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_type_bars
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
 

@@ -1,38 +1,33 @@
-"""The report's figures: matplotlib drawings as inline SVG that takes the page's font and colours."""
+"""Figures of image types and CLIP scores: stacked bars of shares, boxes of quantiles."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from markupsafe import Markup
 
 from spark_jobs.report import numbers
 from spark_jobs.report.content import IMAGE_TYPES
+from spark_jobs.report.drawing import (
+    DARK,
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+    TYPE_COLOURS,
+    WHITE,
+    canvas,
+    one_line,
+    svg,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Stand-ins that become the page's colours, so that one drawing serves light, dark and print.
-_INK, _MUTED, _LINE, _PAPER = "#010101", "#020202", "#030303", "#040404"
-_TYPE_COLOURS = {"no_text": "#050505", "text_not_concurrent": "#060606", "concurrent": "#070707"}
-_WHITE, _DARK = "#ffffff", "#111111"  # on the types' colours, which are of middle lightness in every mode
-_PAGE_COLOURS = {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _LINE: "var(--line)",
-    _PAPER: "var(--paper)",
-    **{colour: f"var(--{name.replace('_', '-')})" for name, colour in _TYPE_COLOURS.items()},
-}
-_WIDTH_IN = 10.0
 _ROOM_FOR_NAME, _ROOM_FOR_PERCENT = 0.17, 0.07  # shares of the bar's width that a label needs
 _QUANTILES = ("p05", "p25", "p50", "p75", "p95")
-_NAME_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -68,40 +63,40 @@ def image_type_bars(rows: Sequence[TypeShares]) -> Markup:
     Returns:
         An `<svg>` element.
     """
-    figure, axes = _canvas(height_in=0.25 + 0.8 * len(rows))
+    figure, axes = canvas(height_in=0.25 + 0.8 * len(rows))
     for index, row in enumerate(rows):
         _draw_bar(axes, row, y=-float(index))
     axes.set_xlim(0, 1)
     axes.set_ylim(-len(rows) + 0.45, 0.75)
     axes.set_axis_off()
-    spoken = "; ".join(f"{_one_line(row.name)}: {_spoken_shares(row)}" for row in rows)
-    return _svg(figure, "types", spoken=f"Share of images by image type. {spoken}.")
+    spoken = "; ".join(f"{one_line(row.name)}: {_spoken_shares(row)}" for row in rows)
+    return svg(figure, "types", spoken=f"Share of images by image type. {spoken}.")
 
 
 def _draw_bar(axes: Axes, row: TypeShares, *, y: float) -> None:
     images = "" if row.images is None else f" ({numbers.count(row.images)} images)"
-    heading = _one_line(row.name) + images
+    heading = one_line(row.name) + images
     bold: dict[str, Any] = {"fontsize": 9.5, "fontweight": "bold", "va": "bottom"}
-    axes.text(0, y + 0.36, heading, color=_INK, parse_math=False, **bold)
+    axes.text(0, y + 0.36, heading, color=INK, parse_math=False, **bold)
     if row.shares is None:
-        axes.barh(y, 1, height=0.52, facecolor="none", edgecolor=_LINE, linestyle="dashed")
-        axes.text(0.5, y, "no image profiled", color=_MUTED, fontsize=9, ha="center", va="center")
+        axes.barh(y, 1, height=0.52, facecolor="none", edgecolor=LINE, linestyle="dashed")
+        axes.text(0.5, y, "no image profiled", color=MUTED, fontsize=9, ha="center", va="center")
         return
     left = 0.0
     too_thin = []
     for image_type in IMAGE_TYPES:
         share = row.shares[image_type.name]
-        axes.barh(y, share, left=left, height=0.52, color=_TYPE_COLOURS[image_type.name], edgecolor=_PAPER)
+        axes.barh(y, share, left=left, height=0.52, color=TYPE_COLOURS[image_type.name], edgecolor=PAPER)
         label = f"{image_type.label} {numbers.percent(share)}"
         if share >= _ROOM_FOR_PERCENT:
             inside = label.replace(f"{image_type.label} ", f"{image_type.label}\n")
             text = inside if share >= _ROOM_FOR_NAME else numbers.percent(share)
             centred: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.25}
-            axes.text(left + share / 2, y, text, color=_WHITE, fontsize=9, **centred)
+            axes.text(left + share / 2, y, text, color=WHITE, fontsize=9, **centred)
         else:
             too_thin.append(label)
         left += share
-    axes.text(1, y + 0.36, " · ".join(too_thin), color=_MUTED, fontsize=9, ha="right", va="bottom")
+    axes.text(1, y + 0.36, " · ".join(too_thin), color=MUTED, fontsize=9, ha="right", va="bottom")
 
 
 def _spoken_shares(row: TypeShares) -> str:
@@ -126,18 +121,18 @@ def clip_score_boxes(rows: Sequence[Mapping[str, Any]], key: str) -> Markup | No
     drawn = [_quantiles(by_type.get(image_type.name)) for image_type in IMAGE_TYPES]
     if not any(drawn):
         return None
-    figure, axes = _canvas(height_in=2.75, left=0.2, bottom=0.21)
+    figure, axes = canvas(height_in=2.75, left=0.2, bottom=0.21)
     for index, (image_type, values) in enumerate(zip(IMAGE_TYPES, drawn, strict=True)):
         row = by_type.get(image_type.name)
         _label_type(axes, image_type.label, y=-index, images=numbers.number(row, "images"))
         if values is None:
             middle: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
-            axes.text(0.51, -index, "no score", color=_MUTED, fontsize=9, **middle)
+            axes.text(0.51, -index, "no score", color=MUTED, fontsize=9, **middle)
         else:
-            _draw_box(axes, values, y=-index, colour=_TYPE_COLOURS[image_type.name])
+            _draw_box(axes, values, y=-index, colour=TYPE_COLOURS[image_type.name])
             _draw_mean(axes, numbers.number(row, "mean"), y=-index)
     _finish_score_axis(axes, [value for values in drawn if values for value in values.values()])
-    return _svg(figure, f"scores-{key}", spoken=f"CLIP score by image type. {_spoken_scores(by_type)}")
+    return svg(figure, f"scores-{key}", spoken=f"CLIP score by image type. {_spoken_scores(by_type)}")
 
 
 def _quantiles(row: Mapping[str, Any] | None) -> dict[str, float] | None:
@@ -149,29 +144,29 @@ def _quantiles(row: Mapping[str, Any] | None) -> dict[str, float] | None:
 def _label_type(axes: Axes, label: str, *, y: float, images: float | None) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right"}
     size = f"n = {numbers.count(images or 0)}"
-    axes.text(-0.02, y + 0.03, label, color=_INK, fontsize=9.5, fontweight="bold", va="bottom", **beside)
-    axes.text(-0.02, y - 0.05, size, color=_MUTED, fontsize=9, va="top", **beside)
+    axes.text(-0.02, y + 0.03, label, color=INK, fontsize=9.5, fontweight="bold", va="bottom", **beside)
+    axes.text(-0.02, y - 0.05, size, color=MUTED, fontsize=9, va="top", **beside)
 
 
 def _draw_box(axes: Axes, values: Mapping[str, float], *, y: float, colour: str) -> None:
     low, left, middle, right, high = (values[name] for name in _QUANTILES)
     for begin, end in ((low, left), (right, high)):
-        axes.plot([begin, end], [y, y], color=_INK, linewidth=1.1, solid_capstyle="butt")
+        axes.plot([begin, end], [y, y], color=INK, linewidth=1.1, solid_capstyle="butt")
     for end in (low, high):
-        axes.plot([end, end], [y - 0.11, y + 0.11], color=_INK, linewidth=1.1)
-    axes.barh(y, right - left, left=left, height=0.46, color=colour, edgecolor=_INK, linewidth=1)
+        axes.plot([end, end], [y - 0.11, y + 0.11], color=INK, linewidth=1.1)
+    axes.barh(y, right - left, left=left, height=0.46, color=colour, edgecolor=INK, linewidth=1)
     # White on dark is seen on the box, and on the page where the box has no width.
-    for colour, width in ((_DARK, 4.0), (_WHITE, 2.2)):
+    for colour, width in ((DARK, 4.0), (WHITE, 2.2)):
         axes.plot(
             [middle, middle], [y - 0.23, y + 0.23], color=colour, linewidth=width, solid_capstyle="butt"
         )
-    axes.text(middle, y + 0.29, numbers.score(middle), color=_INK, fontsize=8.5, ha="center", va="bottom")
+    axes.text(middle, y + 0.29, numbers.score(middle), color=INK, fontsize=8.5, ha="center", va="bottom")
 
 
 def _draw_mean(axes: Axes, mean: float | None, *, y: float) -> None:
     if mean is not None:
-        edge: dict[str, Any] = {"markeredgecolor": _DARK, "markeredgewidth": 1.2}
-        axes.plot([mean], [y], marker="D", markersize=5, markerfacecolor=_WHITE, **edge)
+        edge: dict[str, Any] = {"markeredgecolor": DARK, "markeredgewidth": 1.2}
+        axes.plot([mean], [y], marker="D", markersize=5, markerfacecolor=WHITE, **edge)
 
 
 def _finish_score_axis(axes: Axes, values: Sequence[float]) -> None:
@@ -181,11 +176,11 @@ def _finish_score_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.set_yticks([])
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
-    axes.tick_params(axis="x", color=_LINE, labelcolor=_MUTED, labelsize=9)
-    axes.grid(visible=True, axis="x", color=_LINE, linewidth=0.6)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(axis="x", color=LINE, labelcolor=MUTED, labelsize=9)
+    axes.grid(visible=True, axis="x", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("CLIP score (cosine of image and caption)", color=_MUTED, fontsize=9)
+    axes.set_xlabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
 
 
 def _spoken_scores(by_type: Mapping[str, Mapping[str, Any]]) -> str:
@@ -196,65 +191,3 @@ def _spoken_scores(by_type: Mapping[str, Mapping[str, Any]]) -> str:
         images = numbers.count(numbers.number(row, "images") or 0)
         spoken.append(f"{image_type.label}: median {median}, n = {images}")
     return "; ".join(spoken) + "."
-
-
-def _canvas(*, height_in: float, left: float = 0.0, bottom: float = 0.0) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_IN, height_in))
-    axes = figure.add_axes((left, bottom, 1 - left, 1 - bottom))
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    return figure, axes
-
-
-def _svg(figure: Figure, key: str, *, spoken: str) -> Markup:
-    import matplotlib
-
-    buffer = io.BytesIO()
-    # Text stays text (the page's font draws it), and equal input gives equal bytes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    _make_inline(root, key)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": spoken}
-    return Markup(ElementTree.tostring(root, encoding="unicode", method="html"))
-
-
-def _make_inline(element: ElementTree.Element, key: str) -> None:
-    """Make an SVG tree fit for an HTML page: no name spaces, own ids, the page's colours, no style sheet."""
-    element.tag = _local(element.tag)
-    for child in list(element):
-        # A style sheet inside inline SVG would apply to the whole page.
-        if _local(child.tag) in {"metadata", "style"}:
-            element.remove(child)
-        else:
-            _make_inline(child, key)
-    element.attrib = {
-        _local(name): _own(_local(name), value, key=key) for name, value in element.attrib.items()
-    }
-
-
-def _own(name: str, value: str, *, key: str) -> str:
-    if name == "id":
-        return f"{key}-{value}"
-    if name == "href":
-        return value.replace("#", f"#{key}-", 1)
-    if name == "clip-path":
-        return value.replace("url(#", f"url(#{key}-", 1)
-    if name == "style":
-        for stand_in, colour in _PAGE_COLOURS.items():
-            value = value.replace(stand_in, colour)
-    return value
-
-
-def _local(name: str) -> str:
-    return name.rsplit("}", 1)[-1]
-
-
-def _one_line(text: str) -> str:
-    # XML has no place for control characters, and matplotlib writes them unasked.
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    too_long = len(clean) > _NAME_CHARACTERS
-    return clean[: _NAME_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}" if too_long else clean
