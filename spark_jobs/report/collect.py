@@ -28,6 +28,7 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
+from spark_jobs.report.figure_views import FIGURE_TABLES
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
 from udfs.guarded_decode import decode
@@ -145,6 +146,7 @@ class _Collector:
             errors=tuple(self._errors()),
             notes=notes,
             gallery=tuple(self._gallery()),
+            figures={name: tuple(self._rows(name)) for name in FIGURE_TABLES},
         )
 
     def _current(self, name: str) -> DataFrame | None:

@@ -140,6 +140,7 @@ class DatasetContent:
         errors: Most frequent errors, most frequent first.
         notes: What a reader of this dataset's numbers must know.
         gallery: Samples to show, in order; grouped by image type on the page.
+        figures: Rows of the tables that figures are drawn from, by table.
     """
 
     name: str
@@ -149,6 +150,7 @@ class DatasetContent:
     errors: tuple[FrequentError, ...] = ()
     notes: tuple[str, ...] = ()
     gallery: tuple[GallerySample, ...] = ()
+    figures: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

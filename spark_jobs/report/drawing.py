@@ -43,7 +43,7 @@ def canvas(*, height_in: float, left: float = 0.0, bottom: float = 0.0) -> tuple
 
 
 def panels(
-    rows: int, columns: int, *, row_in: float, bottom_in: float = 0.55
+    rows: int, columns: int, *, row_in: float, bottom_in: float = 0.55, top_in: float = 0.55
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of the page's width with a grid of plots.
 
@@ -52,13 +52,14 @@ def panels(
         columns: Plots in a row.
         row_in: Height of a row with its heading and its axis, inches.
         bottom_in: Height below each plot that its axis takes, inches.
+        top_in: Height above each plot that its heading takes, inches.
 
     Returns:
         The figure and its axes by row.
     """
     height_in = rows * row_in
     figure = _figure(height_in)
-    left, between, top_in = 0.075, 0.03, 0.62
+    left, between = 0.075, 0.03
     width = (1 - left - 0.015 - between * (columns - 1)) / columns
     grid = []
     for row in range(rows):
@@ -83,18 +84,23 @@ def quiet(axes: Axes, *, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def heading(axes: Axes, text: str, note: str, *, over_in: float = 0.08) -> None:
-    """Write what a plot shows above it: bold text, and a note (its n) beneath."""
+def heading(axes: Axes, text: str, note: str, *, row: str = "") -> None:
+    """Write above a plot what it shows.
+
+    Args:
+        axes: The plot.
+        text: In bold; cut where it is long.
+        note: Below it, its n.
+        row: Above both, what all plots of the row have in common; cut where it is long.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     figure: Any = axes.figure
-    for line, words, colour, weight in (
-        (1, one_line(text), INK, "bold"),
-        (0, one_line(note), MUTED, "normal"),
-    ):
-        shift = ScaledTranslation(0, over_in + 0.18 * line, figure.dpi_scale_trans)
-        style: dict[str, Any] = {"fontsize": 9.5 if line else 9, "fontweight": weight, "va": "bottom"}
-        axes.text(0, 1, words, color=colour, transform=axes.transAxes + shift, parse_math=False, **style)
+    lines = ((0.08, note, MUTED, "normal", 9), (0.26, one_line(text), INK, "bold", 9.5))
+    for above_in, words, colour, weight, size in (*lines, (0.5, one_line(row), INK, "bold", 11)):
+        place = axes.transAxes + ScaledTranslation(0, above_in, figure.dpi_scale_trans)
+        style: dict[str, Any] = {"fontsize": size, "fontweight": weight, "va": "bottom"}
+        axes.text(0, 1, words, color=colour, transform=place, parse_math=False, **style)
 
 
 def svg(figure: Figure, key: str, *, spoken: str) -> Markup:

@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from spark_jobs.report import numbers
 from spark_jobs.report.content import IMAGE_TYPES
-from spark_jobs.report.drawing import INK, MUTED, PAPER, TYPE_COLOURS, heading, panels, svg
+from spark_jobs.report.drawing import INK, MUTED, PAPER, TYPE_COLOURS, heading, one_line, panels, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Row = Mapping[str, Any]
-_ROW_IN = 2.75
+_ROW_IN, _TOP_IN = 3.0, 0.85
 _ZERO_AT = -0.06  # where the bar of "exactly 0" stands, left of the rates above 0
 COTR_LABELS = {"cotr": "CoTR", "cotr_verbatim": "Verbatim CoTR", "fuzzy_cotr": "Fuzzy CoTR"}
 
@@ -33,19 +33,20 @@ def cotr_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | N
     drawn = [(name, rows) for name, rows in datasets if _total(rows, "images_with_text")]
     if not drawn:
         return None
-    figure, grid = panels(len(drawn), len(COTR_LABELS), row_in=_ROW_IN)
+    figure, grid = panels(len(drawn), len(COTR_LABELS), row_in=_ROW_IN, top_in=_TOP_IN)
     most = 0.0
     spoken = []
     for line, (name, rows) in zip(grid, drawn, strict=True):
         for axes, (measure, label) in zip(line, COTR_LABELS.items(), strict=True):
             own = [row for row in rows if row["measure"] == measure]
             total = _total(own, "images_with_text")
-            heading(axes, f"{name}: {label}", f"n = {numbers.count(total)} images with text")
+            row = name if axes is line[0] else ""
+            heading(axes, label, f"n = {numbers.count(total)} images with text", row=row)
             shares = {row["bin"]: numbers.ratio(row["images_with_text"], total) or 0.0 for row in own}
             _rate_bars(axes, own, shares)
             most = max(most, *shares.values(), 0.0)
             spoken.append(
-                f"{name}, {label}: {numbers.percent(shares.get(0, 0.0))} at 0, "
+                f"{one_line(name)}, {label}: {numbers.percent(shares.get(0, 0.0))} at 0, "
                 f"{numbers.percent(shares.get(max(shares, default=0), 0.0))} in the highest bin"
             )
         line[0].set_ylabel("share of images", color=MUTED, fontsize=9)
@@ -86,14 +87,15 @@ def score_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | 
         return None
     bins = [row["bin"] for _, rows in lines for row in rows]
     step = max(1, -(-(max(bins) + 1 - min(bins)) // 40))  # at most 40 bars in a plot
-    figure, grid = panels(len(lines), len(IMAGE_TYPES), row_in=_ROW_IN)
+    figure, grid = panels(len(lines), len(IMAGE_TYPES), row_in=_ROW_IN, top_in=_TOP_IN)
     most = 0.0
     spoken = []
     for line, (name, rows) in zip(grid, lines, strict=True):
         for axes, image_type in zip(line, IMAGE_TYPES, strict=True):
             own = [row for row in rows if row["image_type"] == image_type.name]
             total = _total(own, "images")
-            heading(axes, f"{name}: {image_type.label}", f"n = {numbers.count(total)}")
+            row = name if axes is line[0] else ""
+            heading(axes, image_type.label, f"n = {numbers.count(total)}", row=row)
             shares = _merged(own, step, total)
             left = [first * step / 100 for first in shares]
             colour = TYPE_COLOURS[image_type.name]
@@ -102,7 +104,7 @@ def score_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | 
             )
             axes.set_xlim((min(bins) // step) * step / 100, (max(bins) // step + 1) * step / 100)
             most = max(most, *shares.values(), 0.0)
-            spoken.append(f"{name}, {image_type.label}: n = {numbers.count(total)}")
+            spoken.append(f"{one_line(name)}, {image_type.label}: n = {numbers.count(total)}")
         line[0].set_ylabel("share of the type's images", color=MUTED, fontsize=9)
         line[1].set_xlabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
     _share_axes(grid, most)

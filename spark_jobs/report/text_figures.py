@@ -17,6 +17,7 @@ from spark_jobs.report.drawing import (
     TYPE_COLOURS,
     WHITE,
     heading,
+    one_line,
     panels,
     svg,
 )
@@ -60,7 +61,7 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     for (caption, co_emb), images in sorted(counts.items()):
         if images:
             _count_cell(axes, caption, co_emb, images, most=most)
-    for words in range(1, min(highest, _CO_EMB_WORDS - 1) + 1):
+    for words in range(1, highest + 1):
         axes.add_patch(_cell(words, words, facecolor="none", edgecolor=INK, linewidth=1.4))
     axes.grid(visible=False)
     axes.set_xlim(0.5, _CAPTION_WORDS + 0.5)
@@ -70,7 +71,9 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     axes.set_yticks(range(highest + 1), [*map(str, range(highest + 1 - len(above))), *above])
     axes.set_xlabel("distinct words of the caption", color=MUTED, fontsize=9)
     axes.set_ylabel("of these in the image", color=MUTED, fontsize=9)
-    return svg(figure, f"words-{key}", spoken=f"Caption words against co-emb words. {name}: {note}.")
+    return svg(
+        figure, f"words-{key}", spoken=f"Caption words against co-emb words. {one_line(name)}: {note}."
+    )
 
 
 def _count_cell(axes: Axes, caption: int, co_emb: int, images: int, *, most: int) -> None:
@@ -114,25 +117,18 @@ def area_scores(
     spoken = []
     for (axes,), (name, rows, reference) in zip(grid, drawn, strict=True):
         total = sum(row["images"] for row in rows)
-        heading(axes, name, f"n = {numbers.count(total)} images with co-emb text; below each bin its own n")
-        for row in rows:
-            _score_box(axes, row)
+        note = f"n = {numbers.count(total)} images with co-emb text; below each bin its own n"
         if reference is not None:
             axes.axhline(reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-            style: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            axes.text(
-                1,
-                reference,
-                f"images without text: {numbers.score(reference)}",
-                color=INK,
-                fontsize=8.5,
-                **style,
-            )
+            note += f"; dashed: median of images without text, {numbers.score(reference)}"
+        heading(axes, name, note)
+        for row in rows:
+            _score_box(axes, row)
         _area_axis(axes, rows, "images")
         axes.set_ylabel("CLIP score", color=MUTED, fontsize=9)
         axes.set_xlabel("area of the co-emb words / area of the image", color=MUTED, fontsize=9)
         medians = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(rows))
-        spoken.append(f"{name}, median by area: {medians}")
+        spoken.append(f"{one_line(name)}, median by area: {medians}")
     return svg(figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}.")
 
 
@@ -187,7 +183,7 @@ def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
         _area_axis(axes, rows, "words")
         axes.set_ylabel("share of the kind's words", color=MUTED, fontsize=9)
         axes.set_xlabel("area of a single word / area of the image", color=MUTED, fontsize=9)
-        spoken.append(f"{name}: {note}")
+        spoken.append(f"{one_line(name)}: {note}")
     return svg(figure, "word-areas", spoken=f"Area of single words. {'; '.join(spoken)}.")
 
 
