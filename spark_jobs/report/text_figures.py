@@ -113,6 +113,10 @@ def area_scores(
     drawn = [line for line in lines if line[1]]
     if not drawn:
         return None
+    labels = _area_labels([row for _, rows, _ in drawn for row in rows], "images")
+    scores = [float(row[end]) for _, rows, _ in drawn for row in rows for end in ("p05", "p95")]
+    scores += [reference for _, _, reference in drawn if reference is not None]
+    margin = max((max(scores) - min(scores)) * 0.06, 0.005)
     figure, grid = panels(len(drawn), 1, row_in=3.5, bottom_in=0.75)
     spoken = []
     for (axes,), (name, rows, reference) in zip(grid, drawn, strict=True):
@@ -124,7 +128,8 @@ def area_scores(
         heading(axes, name, note)
         for row in rows:
             _score_box(axes, row)
-        _area_axis(axes, rows, "images")
+        _area_axis(axes, rows, "images", labels=labels)
+        axes.set_ylim(min(scores) - margin, max(scores) + margin)
         axes.set_ylabel("CLIP score", color=MUTED, fontsize=9)
         axes.set_xlabel("area of the co-emb words / area of the image", color=MUTED, fontsize=9)
         medians = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(rows))
@@ -159,6 +164,8 @@ def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
     drawn = [(name, rows) for name, rows in datasets if sum(row["words"] for row in rows)]
     if not drawn:
         return None
+    labels = _area_labels([row for _, rows in drawn for row in rows], "words")
+    most = max(row["share"] or 0.0 for _, rows in drawn for row in rows)
     figure, grid = panels(len(drawn), 1, row_in=3.5, bottom_in=0.75)
     spoken = []
     for (axes,), (name, rows) in zip(grid, drawn, strict=True):
@@ -173,14 +180,13 @@ def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
             x = row["bin"] + (-0.2 if row["co_emb"] else 0.2)
             axes.bar(x, row["share"] or 0.0, width=0.36, facecolor=fill, edgecolor=edge, linewidth=1.2)
         shares = _co_emb_shares(rows)
-        most = max(row["share"] or 0.0 for row in rows)
         for place, share in shares.items():
-            text = numbers.MISSING if share is None else f"{share * 100:.0f}%"
+            text = "" if share is None else f"{share * 100:.0f}%"
             top = max(row["share"] or 0.0 for row in rows if row["bin"] == place)
             axes.text(place, top + most * 0.02, text, color=INK, fontsize=8.5, ha="center", va="bottom")
         axes.set_ylim(0, most * 1.12)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g}%")
-        _area_axis(axes, rows, "words")
+        _area_axis(axes, rows, "words", labels=labels)
         axes.set_ylabel("share of the kind's words", color=MUTED, fontsize=9)
         axes.set_xlabel("area of a single word / area of the image", color=MUTED, fontsize=9)
         spoken.append(f"{one_line(name)}: {note}")
@@ -205,14 +211,25 @@ def area_label(row: Row) -> str:
     )
 
 
-def _area_axis(axes: Axes, rows: Sequence[Row], column: str) -> None:
-    sizes: dict[int, int] = {}
+def _area_labels(rows: Sequence[Row], column: str) -> dict[int, str]:
+    """Bins that all plots of a figure show, with their labels: from the first to the last that holds something."""
+    filled = [row["bin"] for row in rows if row[column]]
+    return {
+        row["bin"]: area_label(row).replace(" and more", "+")
+        for row in _sorted(rows)
+        if min(filled) <= row["bin"] <= max(filled)
+    }
+
+
+def _area_axis(axes: Axes, rows: Sequence[Row], column: str, *, labels: Mapping[int, str]) -> None:
+    sizes = dict.fromkeys(labels, 0)
     for row in rows:
-        sizes[row["bin"]] = sizes.get(row["bin"], 0) + row[column]
-    labels = {row["bin"]: area_label(row).replace(" and more", "+") for row in rows}
-    places = sorted(labels)
-    axes.set_xticks(places, [f"{labels[place]}\nn = {short_count(sizes[place])}" for place in places])
-    axes.set_xlim(min(places) - 0.6, max(places) + 0.6)
+        if row["bin"] in sizes:
+            sizes[row["bin"]] += row[column]
+    axes.set_xticks(
+        list(labels), [f"{label}\nn = {short_count(sizes[bin_])}" for bin_, label in labels.items()]
+    )
+    axes.set_xlim(min(labels) - 0.6, max(labels) + 0.6)
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:

@@ -117,6 +117,16 @@ def test_areas_show_every_bin_with_its_n_and_the_reference():
     assert area_scores([("shop", [], 0.3)]) is None
 
 
+def test_datasets_share_their_axes_and_leave_out_bins_that_are_empty_everywhere():
+    first = [area_row(3, 0.005, 0.01, 5, p50=0.1)]
+    second = [area_row(5, 0.02, 0.05, 9, p50=0.5)]
+    text = text_of(area_scores([("shop", first, None), ("other", second, None)]))
+    assert text.count("0.5\N{EN DASH}1%") == text.count("2\N{EN DASH}5%") == 2
+    assert text.count("n = 0") == 2
+    rows = [word_row(True, 0, 0, 0.0), word_row(False, 0, 0, 0.0), word_row(True, 1, 2, 1.0)]
+    assert "0\N{EN DASH}10%" not in text_of(word_areas([("shop", rows)]))
+
+
 def test_word_areas_print_the_share_that_is_parroted():
     rows = [
         word_row(True, 0, 10, 0.25),
