@@ -231,7 +231,7 @@ def test_areas_of_single_words_equal_pandas(warehouse, dataset):
         if len(kind):
             assert row["share"] == pytest.approx(len(inside) / len(kind))
         else:
-            assert np.isnan(row["share"]) or row["share"] is None
+            assert pd.isna(row["share"])
         if len(inside):
             assert row["mean_area_ratio"] == pytest.approx(inside.area_ratio.mean(), abs=1e-12)
 
