@@ -10,10 +10,15 @@ from schemas import (
     samples,
     spotted_text,
     stage_runs,
+    stat_caption_words,
     stat_clip_score,
+    stat_clip_score_histogram,
     stat_cluster,
+    stat_cotr_histogram,
     stat_overall,
     stat_synthetic_text,
+    stat_text_area,
+    stat_word_area,
     synthetic_text_scores,
 )
 from schemas._table import TableSpec
@@ -32,6 +37,11 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_clip_score.TABLE,
     stat_cluster.TABLE,
     stat_synthetic_text.TABLE,
+    stat_cotr_histogram.TABLE,
+    stat_clip_score_histogram.TABLE,
+    stat_caption_words.TABLE,
+    stat_text_area.TABLE,
+    stat_word_area.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

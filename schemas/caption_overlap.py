@@ -1,10 +1,18 @@
 """Table `caption_overlap`: how much of each caption stands in its picture."""
 
-from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StringType
+from pyspark.sql.types import ArrayType, BooleanType, DoubleType, IntegerType, StringType, StructType
 
 from schemas._table import column, sample_table
 
 _WORDS = ArrayType(StringType(), containsNull=False)
+# Delta knows no NOT NULL inside arrays, so nothing nested is declared so.
+USED_WORD = StructType(
+    [
+        column("index", IntegerType(), "Index into `spotted_text.words`, from 0"),
+        column("co_emb", BooleanType(), "Whether a normalised word of its text is a caption word"),
+        column("area_ratio", DoubleType(), "Area of its clipped polygon over the image's area"),
+    ]
+)
 
 TABLE = sample_table(
     "caption_overlap",
@@ -13,6 +21,11 @@ TABLE = sample_table(
         column("caption_words", _WORDS, "Distinct normalised caption words, in order"),
         column("co_emb_words", _WORDS, "Caption words that the picture shows too (co-emb text)"),
         column("spotted_word_count", IntegerType(), "Words spotted at or above the minimum confidence"),
+        column(
+            "used_words",
+            ArrayType(USED_WORD),
+            "Words spotted at or above the minimum confidence, in reading order; null where none were read",
+        ),
         column(
             "cotr",
             DoubleType(),

@@ -89,7 +89,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "statistics",
-        "The paper's Table 1, CLIP scores by image type, both by cluster, and Sync scores",
+        "The paper's Table 1 and Figs 3 and 4, CLIP scores by image type, all by cluster, and Sync scores",
         (
             "caption_overlap",
             "clip_embeddings",
@@ -97,7 +97,17 @@ STAGES: tuple[Stage, ...] = (
             "ngram_vocabulary",
             "synthetic_text_scores",
         ),
-        ("stat_overall", "stat_clip_score", "stat_cluster", "stat_synthetic_text"),
+        (
+            "stat_overall",
+            "stat_clip_score",
+            "stat_cluster",
+            "stat_cotr_histogram",
+            "stat_clip_score_histogram",
+            "stat_caption_words",
+            "stat_text_area",
+            "stat_word_area",
+            "stat_synthetic_text",
+        ),
     ),
     Stage(
         "report",
@@ -113,6 +123,11 @@ STAGES: tuple[Stage, ...] = (
             "cluster_assignments",
             "stat_cluster",
             "stat_synthetic_text",
+            "stat_cotr_histogram",
+            "stat_clip_score_histogram",
+            "stat_caption_words",
+            "stat_text_area",
+            "stat_word_area",
         ),
         (),
     ),
@@ -137,3 +152,8 @@ def select(names: Sequence[str]) -> list[Stage]:
 def maker_of(table: str) -> str:
     """The stage that writes a table."""
     return next((stage.name for stage in STAGES if table in stage.writes), "the stage that makes it")
+
+
+def is_profiled(table: str) -> bool:
+    """Whether `parrot run` without stage names makes a table."""
+    return any(stage.profiles for stage in STAGES if table in stage.writes)

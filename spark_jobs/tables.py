@@ -13,6 +13,7 @@ from schemas import ALL_TABLES, stage_runs
 from schemas._table import TableSpec
 from spark_jobs.config import is_catalog
 from spark_jobs.errors import StageError, WarehouseError
+from spark_jobs.runner.keys import digest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -139,6 +140,26 @@ class Tables:
             return int(table._jdt.deltaLog().update(False, none, none).version())
         except (Py4JError, TypeError, AttributeError):  # another build of Delta
             return int(table.history(1).collect()[0]["version"])
+
+    def note_empty(self, spec: TableSpec, *, dataset: str, run_key: str, input_key: str) -> int:
+        """Remember in the table's properties from which input it came out without a row.
+
+        Rows carry their input key themselves; where there is none, the table would be made again each time.
+
+        Returns:
+            The Delta version written.
+        """
+        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
+        name = _quoted(_empty_property(dataset, run_key))
+        self._spark.sql(f"ALTER TABLE {place} SET TBLPROPERTIES ({name} = {_quoted(input_key)})")
+        return self.version(spec)
+
+    def empty_input_key(self, spec: TableSpec, *, dataset: str, run_key: str) -> str | None:
+        """The input key that `note_empty` remembered last; None where it never did."""
+        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
+        rows = self._spark.sql(f"SHOW TBLPROPERTIES {place}").collect()
+        properties = {row["key"]: row["value"] for row in rows}
+        return properties.get(_empty_property(dataset, run_key))
 
     def current_run_keys(self) -> dict[tuple[str, str], str]:
         """The run key that views show, by dataset and table: the one whose stage finished last.
@@ -312,6 +333,11 @@ def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> st
         if table == spec.name
     ]
     return " OR ".join(rows) or "false"
+
+
+def _empty_property(dataset: str, run_key: str) -> str:
+    # Names of datasets may hold what property names may not.
+    return f"parrot.empty.{digest({'dataset': dataset, 'run_key': run_key})}"
 
 
 def _spark_path(location: str) -> str:

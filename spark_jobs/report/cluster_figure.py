@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.report import figures as drawing
-from spark_jobs.report import numbers
+from spark_jobs.report import drawing, numbers
 from spark_jobs.report.content import IMAGE_TYPES
 
 if TYPE_CHECKING:
@@ -46,39 +45,39 @@ def cluster_bars(bars: Sequence[GroupBar], key: str) -> Markup | None:
     """
     if not bars:
         return None
-    figure, axes = drawing._canvas(height_in=0.1 + _ROW_IN * len(bars))
+    figure, axes = drawing.canvas(height_in=0.1 + _ROW_IN * len(bars))
     axes.set_position((_LEFT, 0.0, 1 - _LEFT - _RIGHT, 1.0))
     for index, bar in enumerate(bars):
-        drawing._label_type(axes, bar.label, y=-float(index), images=bar.images)
+        drawing.row_label(axes, bar.label, y=-float(index), images=bar.images)
         _draw_segments(axes, bar, y=-float(index))
     axes.set_xlim(0, 1)
     axes.set_ylim(-len(bars) + 0.45, 0.55)
     axes.set_axis_off()
     spoken = "; ".join(_spoken(bar) for bar in bars)
-    return drawing._svg(figure, f"clusters-{key}", spoken=f"Image types by group of clusters. {spoken}.")
+    return drawing.svg(figure, f"clusters-{key}", spoken=f"Image types by group of clusters. {spoken}.")
 
 
 def _draw_segments(axes: Axes, bar: GroupBar, *, y: float) -> None:
     if bar.shares is None:
-        axes.barh(y, 1, height=0.7, facecolor="none", edgecolor=drawing._LINE, linestyle="dashed")
+        axes.barh(y, 1, height=0.7, facecolor="none", edgecolor=drawing.LINE, linestyle="dashed")
         middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
-        axes.text(0.5, y, "no image profiled", color=drawing._MUTED, **middle)
+        axes.text(0.5, y, "no image profiled", color=drawing.MUTED, **middle)
         return
     left = 0.0
     too_thin = []
     for image_type in IMAGE_TYPES:
         share = bar.shares[image_type.name]
-        colour = drawing._TYPE_COLOURS[image_type.name]
-        axes.barh(y, share, left=left, height=0.7, color=colour, edgecolor=drawing._PAPER)
+        colour = drawing.TYPE_COLOURS[image_type.name]
+        axes.barh(y, share, left=left, height=0.7, color=colour, edgecolor=drawing.PAPER)
         percent = numbers.percent(share)
         if share >= _ROOM_FOR_PERCENT:
             text = f"{image_type.label}\n{percent}" if share >= _ROOM_FOR_NAME else percent
             centred: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.2}
-            axes.text(left + share / 2, y, text, color=drawing._WHITE, fontsize=8.5, **centred)
+            axes.text(left + share / 2, y, text, color=drawing.WHITE, fontsize=8.5, **centred)
         else:
             too_thin.append(f"{image_type.label} {percent}")
         left += share
-    axes.text(1.012, y, "\n".join(too_thin), color=drawing._MUTED, fontsize=8, va="center", linespacing=1.2)
+    axes.text(1.012, y, "\n".join(too_thin), color=drawing.MUTED, fontsize=8, va="center", linespacing=1.2)
 
 
 def _spoken(bar: GroupBar) -> str:

@@ -33,6 +33,7 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
+from spark_jobs.report.figure_views import FIGURE_TABLES
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
 from udfs.guarded_decode import decode
@@ -153,6 +154,7 @@ class _Collector:
             gallery=tuple(self._gallery()),
             clusters=self._clusters(),
             synthetic_text=tuple(self._rows(stat_synthetic_text.TABLE.name)),
+            figures={name: tuple(self._rows(name)) for name in FIGURE_TABLES},
         )
 
     def _current(self, name: str) -> DataFrame | None:

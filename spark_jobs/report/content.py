@@ -160,6 +160,7 @@ class DatasetContent:
         gallery: Samples to show, in order; grouped by image type on the page.
         clusters: Its clusters; None where there are none.
         synthetic_text: Rows of `stat_synthetic_text`, of one or several models.
+        figures: Rows of the tables that figures are drawn from, by table.
     """
 
     name: str
@@ -171,6 +172,7 @@ class DatasetContent:
     gallery: tuple[GallerySample, ...] = ()
     clusters: ClusterContent | None = None
     synthetic_text: tuple[Mapping[str, Any], ...] = ()
+    figures: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

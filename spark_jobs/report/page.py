@@ -19,7 +19,8 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.figures import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.figure_views import figure_views
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
 from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
@@ -80,6 +81,7 @@ def render(content: ReportContent) -> str:
         swapped=[profile for profile in paper.PROFILES if profile.rates_swapped],
         type_bars=image_type_bars([*bars, paper_bar]),
         readings=_reading_rows(content.datasets),
+        figures=figure_views(content.datasets),
         run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
         score_columns=list(SCORE_COLUMNS.values()),
         missing=numbers.MISSING,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from spark_jobs.report import numbers
-from spark_jobs.report.figures import _INK, _LINE, _MUTED, _canvas, _svg
+from spark_jobs.report.drawing import INK, LINE, MUTED, canvas, svg
 from spark_jobs.stages.embed import model_notes
 from udfs.text_rendering import STYLES
 
@@ -127,7 +127,7 @@ def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
     present = [entry for entry in VOCABULARIES if any(row["vocabulary"] == entry.name for row in chosen)]
     if not present or not bands:
         return None
-    figure, axes = _canvas(height_in=3.5)
+    figure, axes = canvas(height_in=3.5)
     axes.set_position((0.17, 0.31, 0.83, 0.58))  # sizes stand below, the legend above
     spoken = []
     for line, vocabulary in enumerate(present):
@@ -145,7 +145,7 @@ def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
         ]
     _finish(axes, [_band(band) for band in bands], _PLOTS[grouping])
     heading = f"Mean Sync score by {grouping}. "
-    return _svg(figure, f"{key}-{grouping}", spoken=heading + "; ".join(spoken) + ".")
+    return svg(figure, f"{key}-{grouping}", spoken=heading + "; ".join(spoken) + ".")
 
 
 def _draw_line(axes: Axes, vocabulary: Vocabulary, points: Sequence[tuple[int, float]]) -> None:
@@ -153,20 +153,20 @@ def _draw_line(axes: Axes, vocabulary: Vocabulary, points: Sequence[tuple[int, f
     axes.plot(
         [place for place, _ in points],
         [mean for _, mean in points],
-        color=_INK,
+        color=INK,
         linestyle=style,
         linewidth=1.4,
         marker=marker,
         markersize=6,
-        markerfacecolor=_INK if vocabulary.is_filled else "none",
-        markeredgecolor=_INK,
+        markerfacecolor=INK if vocabulary.is_filled else "none",
+        markeredgecolor=INK,
         label=vocabulary.label,
     )
 
 
 def _write_sizes(axes: Axes, vocabulary: Vocabulary, sizes: Sequence[tuple[int, int]], *, line: int) -> None:
     height = -0.25 - 0.09 * line
-    small: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": _MUTED, "va": "center"}
+    small: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "color": MUTED, "va": "center"}
     axes.text(-0.75, height, f"n, {vocabulary.label}", fontsize=8.5, ha="right", **small)
     for place, grams in sizes:
         axes.text(place, height, _size(grams), fontsize=8, ha="center", **small)
@@ -178,19 +178,19 @@ def _finish(axes: Axes, labels: Sequence[str], heading: str) -> None:
     axes.set_xticks(range(len(labels)), labels)
     for side in ("right", "top", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
-    axes.tick_params(color=_LINE, labelcolor=_MUTED, labelsize=8.5)
-    axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.6)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(color=LINE, labelcolor=MUTED, labelsize=8.5)
+    axes.grid(visible=True, axis="y", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_ylabel("mean Sync score", color=_MUTED, fontsize=9)
-    axes.set_xlabel(heading, color=_MUTED, fontsize=9, labelpad=3)
+    axes.set_ylabel("mean Sync score", color=MUTED, fontsize=9)
+    axes.set_xlabel(heading, color=MUTED, fontsize=9, labelpad=3)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 0.99),
         ncols=len(VOCABULARIES),
         frameon=False,
         fontsize=9,
-        labelcolor=_INK,
+        labelcolor=INK,
         handlelength=3.2,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas._table import TableSpec
+from spark_jobs.pipeline import is_profiled
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.stage_report import StageReport
@@ -35,6 +37,15 @@ class Statistic:
     steps: list[Step]
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What one statistic's table should hold: the run keys that it reads, its own keys."""
+
+    statistic: Statistic
+    upstream: Mapping[str, str]
+    run_key: str
+
+
 def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Statistic, ...]) -> StageReport:
     """Bring statistics tables of one dataset up to date.
 
@@ -43,8 +54,9 @@ def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Sta
     started = time.monotonic()
     tables = Tables(spark, config.warehouse)
     report = StageReport(stage="statistics", dataset=config.dataset_name)
-    for statistic in statistics:
-        _run_statistic(spark, tables, statistic, report)
+    plans = _plans(statistics, tables.current_run_keys(), report)
+    for plan, input_key in _pending(tables, plans, report.dataset):
+        _run_statistic(spark, tables, plan, report, input_key=input_key)
     report.seconds = time.monotonic() - started
     return report
 
@@ -55,52 +67,79 @@ def statistic_key(statistic: Statistic, upstream: Mapping[str, str]) -> str:
     return digest({"statistic": statistic.output.name, "sql": sql, "reads": dict(upstream)})
 
 
-def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, report: StageReport) -> None:
-    started = time.monotonic()
-    dataset, output = report.dataset, statistic.output
+def _plans(
+    statistics: tuple[Statistic, ...], current: Mapping[tuple[str, str], str], report: StageReport
+) -> list[_Plan]:
+    plans = []
+    for statistic in statistics:
+        output, specs = statistic.output, statistic.reads.values()
+        missing = [spec.name for spec in specs if (report.dataset, spec.name) not in current]
+        if missing:
+            # Of a stage that runs only where it is named, nobody waits for the statistics.
+            if all(map(is_profiled, missing)):
+                report.notes.append(
+                    f"{output.name} was left out: dataset {report.dataset} has no {', '.join(missing)}"
+                )
+            continue
+        upstream = {spec.name: current[report.dataset, spec.name] for spec in specs}
+        run_key = statistic_key(statistic, upstream)
+        report.run_keys[output.name] = run_key
+        plans.append(_Plan(statistic, upstream, run_key))
+    return plans
+
+
+def _pending(tables: Tables, plans: list[_Plan], dataset: str) -> list[tuple[_Plan, str]]:
+    """The statistics to compute, each with its input key. One query for all inputs and all outputs."""
     current = tables.current_run_keys()
-    missing = [spec.name for spec in statistic.reads.values() if (dataset, spec.name) not in current]
-    if missing:
-        report.notes.append(f"{output.name} was left out: dataset {dataset} has no {', '.join(missing)}")
-        return
-    upstream = {spec.name: current[dataset, spec.name] for spec in statistic.reads.values()}
-    run_key = statistic_key(statistic, upstream)
-    report.run_keys[output.name] = run_key
-    input_key = content_key(tables, dataset, upstream)
-    if (
-        current.get((dataset, output.name)) == run_key
-        and _input_key(tables, output, dataset, run_key) == input_key
-    ):
-        return
+    inputs = {name: run_key for plan in plans for name, run_key in plan.upstream.items()}
+    outputs = {plan.statistic.output.name: plan.run_key for plan in plans}
+    # What is not current is written again in any case, so that views show it: no need to look it up.
+    present = {name: key for name, key in outputs.items() if current.get((dataset, name)) == key}
+    content = _content(tables, dataset, {**inputs, **present})
+    pending = []
+    for plan in plans:
+        output = plan.statistic.output
+        input_key = _content_digest(plan.upstream, content)
+        if output.name in present:
+            found = {row[0] for row in content[output.name]}
+            found = found or {tables.empty_input_key(output, dataset=dataset, run_key=plan.run_key)}
+            if found == {input_key}:
+                continue
+        pending.append((plan, input_key))
+    return pending
+
+
+def _run_statistic(
+    spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport, *, input_key: str
+) -> None:
+    started = time.monotonic()
+    dataset, output, run_key = report.dataset, plan.statistic.output, plan.run_key
     tables.create(output)
     with tables.writing(output, dataset=dataset, run_key=run_key):
-        _write(spark, tables, statistic, report, upstream=upstream, input_key=input_key)
+        rows = _write(spark, tables, plan, report, input_key=input_key)
     log = RunLog(
-        tables, output, stage=report.stage, dataset=dataset, run_key=run_key, params={"reads": upstream}
+        tables,
+        output,
+        stage=report.stage,
+        dataset=dataset,
+        run_key=run_key,
+        params={"reads": dict(plan.upstream)},
     )
-    log.add("finished", seconds=time.monotonic() - started, shards=0, counts={"rows": report.rows})
+    log.add("finished", seconds=time.monotonic() - started, shards=0, counts={"rows": rows})
 
 
-def _write(
-    spark: SparkSession,
-    tables: Tables,
-    statistic: Statistic,
-    report: StageReport,
-    *,
-    upstream: Mapping[str, str],
-    input_key: str,
-) -> None:
+def _write(spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport, *, input_key: str) -> int:
     from pyspark.sql import functions as F
 
-    output = statistic.output
+    dataset, output, run_key = report.dataset, plan.statistic.output, plan.run_key
+    reads = plan.statistic.reads
     frames = {
-        name: tables.read(spec, dataset=report.dataset, run_key=upstream[spec.name])
-        for name, spec in statistic.reads.items()
+        name: tables.read(spec, dataset=dataset, run_key=plan.upstream[spec.name])
+        for name, spec in reads.items()
     }
-    run_key = report.run_keys[output.name]
-    result = run_steps(spark, statistic.steps, frames)
+    result = run_steps(spark, plan.statistic.steps, frames)
     result = (
-        result.withColumn("dataset", F.lit(report.dataset))
+        result.withColumn("dataset", F.lit(dataset))
         .withColumn("run_key", F.lit(run_key))
         .withColumn("input_key", F.lit(input_key))
         .coalesce(1)
@@ -108,17 +147,24 @@ def _write(
     )
     try:
         rows = result.count()
-        version = tables.replace(output, result, dataset=report.dataset, run_key=run_key)
-        _take_results(report, output, result.limit(1).collect() if rows == 1 else [])
+        version = tables.replace(output, result, dataset=dataset, run_key=run_key)
+        if not rows:
+            version = tables.note_empty(output, dataset=dataset, run_key=run_key, input_key=input_key)
+        _take_results(report, output, result.collect() if _has_one_row(output) else [])
     finally:
         result.unpersist()
     report.rows += rows
     report.versions_written[output.name] = version
-    report.versions_read.update({spec.name: tables.version(spec) for spec in statistic.reads.values()})
+    report.versions_read.update({spec.name: tables.version(spec) for spec in reads.values()})
+    return rows
+
+
+def _has_one_row(output: TableSpec) -> bool:
+    return set(output.key) == {"dataset", "run_key"}
 
 
 def _take_results(report: StageReport, output: TableSpec, rows: list) -> None:  # type: ignore[type-arg]
-    """Numbers of a one-row statistic become the stage's results."""
+    """Numbers of a statistic that has one row per dataset become the stage's results."""
     for row in rows:
         for name in (field.name for field in output.result_fields()):
             if isinstance(row[name], (int, float)):
@@ -130,19 +176,35 @@ def content_key(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> st
 
     Statuses are in it because a row that is done again (`--retry-failed`) keeps its input key.
     """
+    return _content_digest(run_keys, _content(tables, dataset, run_keys))
+
+
+def _content_digest(run_keys: Mapping[str, str], content: Mapping[str, list[list[object]]]) -> str:
+    return digest({"run_keys": dict(run_keys), "content": {name: content[name] for name in run_keys}})
+
+
+def _content(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> dict[str, list[list[object]]]:
+    """What each table holds, in one query over all of them.
+
+    Returns:
+        By table, in order: [shard, input key, status, rows] of sample-level tables, [input key, rows] of
+        the others.
+    """
+    from pyspark.sql import functions as F
+
     from schemas import TABLES
 
-    parts: dict[str, list[list[object]]] = {}
+    parts: dict[str, list[list[object]]] = {name: [] for name in run_keys}
+    groups = ("shard_id", "input_key", "status")
+    own = {name: [group for group in groups if group in TABLES[name].columns] for name in run_keys}
+    frames = []
     for name, run_key in sorted(run_keys.items()):
         frame = tables.read(TABLES[name], dataset=dataset, run_key=run_key)
-        groups = ["shard_id", "input_key", "status"] if "shard_id" in frame.columns else ["input_key"]
-        rows = frame.groupBy(*groups).count().collect()
-        parts[name] = sorted([*row] for row in rows)
-    return digest({"run_keys": dict(run_keys), "content": parts})
-
-
-def _input_key(tables: Tables, spec: TableSpec, dataset: str, run_key: str) -> str | None:
-    if not tables.exists(spec):
-        return None
-    rows = tables.read(spec, dataset=dataset, run_key=run_key).select("input_key").limit(1).collect()
-    return rows[0]["input_key"] if rows else None
+        columns = [F.col(group) if group in own[name] else F.lit(None).alias(group) for group in groups]
+        frames.append(frame.select(F.lit(name).alias("table_name"), *columns))
+    if frames:
+        union = functools.reduce(lambda first, second: first.unionByName(second), frames)
+        for row in union.groupBy("table_name", *groups).count().collect():
+            name = row["table_name"]
+            parts[name].append([*(row[group] for group in own[name]), row["count"]])
+    return {name: sorted(rows) for name, rows in parts.items()}

@@ -5,6 +5,36 @@ from __future__ import annotations
 from spark_jobs.sql.steps import Step
 
 
+def used_words(min_confidence: float) -> str:
+    """SQL of the spotted words that count, from `words`, `image_width` and `image_height` of `spotted_text`.
+
+    The area is the shoelace formula over the polygon, which `spot_text` has clipped to the image (as
+    `udfs.geometry.area`; here in SQL, so that polygons never leave the JVM).
+
+    Returns:
+        An expression of type array<struct<index int, text string, area_ratio double>>; the ratio is null
+        where the image's size is not known.
+    """
+    area = """
+        abs(aggregate(
+          sequence(0, size(word.polygon) - 1), 0D,
+          (total, i) -> total
+            + CAST(word.polygon[i].x AS DOUBLE) * word.polygon[(i + 1) % size(word.polygon)].y
+            - CAST(word.polygon[i].y AS DOUBLE) * word.polygon[(i + 1) % size(word.polygon)].x
+        )) / 2"""
+    return f"""
+        transform(
+          filter(
+            transform(words, (word, i) -> struct(
+              CAST(i AS INT) AS index, word.text AS text, word.confidence AS confidence,
+              try_divide(IF(size(word.polygon) > 2, {area}, 0D),
+                         CAST(image_width AS DOUBLE) * image_height) AS area_ratio)),
+            word -> word.confidence >= CAST({min_confidence!r}D AS FLOAT)
+          ),
+          word -> struct(word.index AS index, word.text AS text, word.area_ratio AS area_ratio)
+        )"""
+
+
 def overlap_steps() -> list[Step]:
     """From `token_sets` (distinct words per sample) to the measures of `caption_overlap`.
 
@@ -48,7 +78,7 @@ def overlap_steps() -> list[Step]:
             SELECT shard_id, sample_id, status, error,
                    IF(status = 'ok', caption_words, NULL) AS caption_words,
                    IF(status = 'ok', co_emb_words, NULL) AS co_emb_words,
-                   spotted_word_count,
+                   spotted_word_count, used_words,
                    IF(status = 'ok', cotr, NULL) AS cotr,
                    IF(status = 'ok', cotr_verbatim, NULL) AS cotr_verbatim,
                    IF(status = 'ok', fuzzy_cotr, NULL) AS fuzzy_cotr,

@@ -1,4 +1,4 @@
-"""Stage `statistics`: the paper's Table 1 per dataset, CLIP scores by image type, both by cluster, Sync scores."""
+"""Stage `statistics`: the paper's Table 1 and its figures per dataset, CLIP scores, clusters, Sync scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from schemas import (
     clip_embeddings,
     cluster_assignments,
     ngram_vocabulary,
+    stat_caption_words,
     stat_clip_score,
+    stat_clip_score_histogram,
     stat_cluster,
+    stat_cotr_histogram,
     stat_overall,
     stat_synthetic_text,
+    stat_text_area,
+    stat_word_area,
     synthetic_text_scores,
 )
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
+from spark_jobs.sql.figures import (
+    caption_words_steps,
+    clip_score_histogram_steps,
+    cotr_histogram_steps,
+    text_area_steps,
+    word_area_steps,
+)
 from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
 from spark_jobs.sql.synthetic_text import synthetic_text_steps
 
@@ -50,6 +62,31 @@ _STATISTICS = (
         output=stat_synthetic_text.TABLE,
         reads={"scores": synthetic_text_scores.TABLE, "grams": ngram_vocabulary.TABLE},
         steps=synthetic_text_steps(),
+    ),
+    Statistic(
+        output=stat_cotr_histogram.TABLE,
+        reads={"overlap": caption_overlap.TABLE},
+        steps=cotr_histogram_steps(),
+    ),
+    Statistic(
+        output=stat_clip_score_histogram.TABLE,
+        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
+        steps=clip_score_histogram_steps(),
+    ),
+    Statistic(
+        output=stat_caption_words.TABLE,
+        reads={"overlap": caption_overlap.TABLE},
+        steps=caption_words_steps(),
+    ),
+    Statistic(
+        output=stat_text_area.TABLE,
+        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
+        steps=text_area_steps(),
+    ),
+    Statistic(
+        output=stat_word_area.TABLE,
+        reads={"overlap": caption_overlap.TABLE},
+        steps=word_area_steps(),
     ),
 )
 

@@ -11,17 +11,28 @@ from schemas import spotted_text
 from spark_jobs.sql.overlap import overlap_steps
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.stages.overlap import token_sets
+from udfs.geometry import area, clip_to_image, from_points, to_points
 
 WORDS = spotted_text.TABLE.schema["words"].dataType.simpleString()
 INPUT = (
-    f"shard_id string, sample_id string, caption string, words {WORDS}, text_status string, text_error string"
+    f"shard_id string, sample_id string, caption string, words {WORDS}, image_width int, image_height int, "
+    "text_status string, text_error string"
 )
 
 
 def measured(spark, pairs, *, min_confidence=0.0):
     """Overlap of (caption, [(spotted word, confidence)]) pairs, in order, through the stage's own plan."""
     rows = [
-        ("0", f"{n:06d}", caption, [(text, confidence, [], 0) for text, confidence in words], "ok", None)
+        (
+            "0",
+            f"{n:06d}",
+            caption,
+            [(text, confidence, [], 0) for text, confidence in words],
+            100,
+            50,
+            "ok",
+            None,
+        )
         for n, (caption, words) in enumerate(pairs)
     ]
     frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), min_confidence)}
@@ -157,8 +168,41 @@ def test_words_below_the_minimum_confidence_do_not_count(spark):
 
 
 def test_a_sample_without_spotted_text_result_is_skipped(spark):
-    frame = spark.createDataFrame([("0", "1", "a caption", None, "failed", "damaged")], INPUT)
+    frame = spark.createDataFrame([("0", "1", "a caption", None, None, None, "failed", "damaged")], INPUT)
     (row,) = run_steps(spark, overlap_steps(), {"token_sets": token_sets(frame, 0.0)}).collect()
     assert (row["status"], row["error"]) == ("skipped", "spot_text: damaged")
     assert row["image_type"] is None
     assert row["cotr"] is None
+
+
+def test_used_words_say_where_they_stand_whether_they_are_co_emb_and_how_large(spark):
+    draw = random.Random(5)
+
+    def polygon():
+        points = [(draw.uniform(-20, 120), draw.uniform(-20, 70)) for _ in range(draw.randrange(3, 7))]
+        return to_points(clip_to_image(points, width=100, height=50))
+
+    words = [
+        ("Sale!", 0.9, [{"x": 0.0, "y": 0.0}, {"x": 50.0, "y": 0.0}, {"x": 50.0, "y": 10.0}, {"x": 0.0, "y": 10.0}], 0),
+        ("low", 0.1, polygon(), 0),
+        ("none", 0.9, [], 0),
+        ("!!", 0.9, None, 0),
+        *(("big-shoes", 0.9, polygon(), 1) for _ in range(20)),
+    ]  # fmt: skip
+    rows = [
+        ("0", "0", "SALE of shoes", words, 100, 50, "ok", None),
+        ("0", "1", None, words, None, None, "ok", None),
+        ("0", "2", "no text", [], 100, 50, "ok", None),
+        ("0", "3", "damaged", None, None, None, "failed", "damaged"),
+    ]
+    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), 0.3)}
+    found = sorted(run_steps(spark, overlap_steps(), frames).collect(), key=lambda row: row["sample_id"])
+    first, second, third, fourth = (row["used_words"] for row in found)
+    assert [word["index"] for word in first] == [0, *range(2, 24)]
+    assert [word["co_emb"] for word in first] == [True, False, False, *[True] * 20]
+    assert first[0]["area_ratio"] == pytest.approx(0.1)
+    expected = [area(from_points(words[word["index"]][2] or [])) / 5000 for word in first]
+    assert [word["area_ratio"] for word in first] == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    assert sum(ratio > 0 for ratio in expected) > 15
+    assert {(word["co_emb"], word["area_ratio"]) for word in second} == {(False, None)}
+    assert (third, fourth) == ([], None)

@@ -23,6 +23,7 @@ def overlap_rows(rows):
             words,
             [],
             None if kind is None else 1,
+            None,
             cotr,
             verbatim,
             fuzzy,

@@ -1,0 +1,236 @@
+"""The paper's Fig. 4: numbers of words, area of text against score, area of single words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from spark_jobs.report import numbers
+from spark_jobs.report.drawing import (
+    DARK,
+    INK,
+    MUTED,
+    PAPER,
+    TYPE_COLOURS,
+    WHITE,
+    heading,
+    one_line,
+    panels,
+    svg,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+# What the page has room for; the table holds more. The last row and column stand for "and more".
+_CAPTION_WORDS, _CO_EMB_WORDS = 20, 10
+# Ink can be read on the colour up to this opacity, in light and in dark.
+_FAINTEST, _DENSEST = 0.06, 0.65
+
+
+def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
+    """Draw images with text by caption words and co-emb words as a heat map with counts (Fig. 4a).
+
+    Args:
+        name: Dataset.
+        rows: Rows of `stat_caption_words`.
+        key: Distinguishes the drawing's ids from those of the page's other drawings.
+
+    Returns:
+        An `<svg>` element; None where no image has text.
+    """
+    counts: dict[tuple[int, int], int] = {}
+    for row in rows:
+        cell = (min(row["caption_words"], _CAPTION_WORDS), min(row["co_emb_words"], _CO_EMB_WORDS))
+        counts[cell] = counts.get(cell, 0) + row["images_with_text"]
+    total, most = sum(counts.values()), max(counts.values(), default=0)
+    if not total:
+        return None
+    parroted = sum(row["images_fully_parroted"] for row in rows)
+    highest = max(2, *(co_emb for (_, co_emb), images in counts.items() if images))
+    figure, ((axes,),) = panels(1, 1, row_in=1.3 + 0.32 * (highest + 1))
+    note = (
+        f"n = {numbers.count(total)} images with text; {numbers.count(parroted)} of them "
+        f"({numbers.percent(parroted / total)}) show every word of their caption"
+    )
+    heading(axes, name, note)
+    for (caption, co_emb), images in sorted(counts.items()):
+        if images:
+            _count_cell(axes, caption, co_emb, images, most=most)
+    for words in range(1, highest + 1):
+        axes.add_patch(_cell(words, words, facecolor="none", edgecolor=INK, linewidth=1.4))
+    axes.grid(visible=False)
+    axes.set_xlim(0.5, _CAPTION_WORDS + 0.5)
+    axes.set_ylim(-0.5, highest + 0.5)
+    axes.set_xticks(range(1, _CAPTION_WORDS + 1), [*map(str, range(1, _CAPTION_WORDS)), f"{_CAPTION_WORDS}+"])
+    above = [f"{_CO_EMB_WORDS}+"] if highest == _CO_EMB_WORDS else []
+    axes.set_yticks(range(highest + 1), [*map(str, range(highest + 1 - len(above))), *above])
+    axes.set_xlabel("distinct words of the caption", color=MUTED, fontsize=9)
+    axes.set_ylabel("of these in the image", color=MUTED, fontsize=9)
+    return svg(
+        figure, f"words-{key}", spoken=f"Caption words against co-emb words. {one_line(name)}: {note}."
+    )
+
+
+def _count_cell(axes: Axes, caption: int, co_emb: int, images: int, *, most: int) -> None:
+    depth = math.log1p(images) / math.log1p(most)
+    opacity = _FAINTEST + (_DENSEST - _FAINTEST) * depth
+    axes.add_patch(_cell(caption, co_emb, facecolor=TYPE_COLOURS["concurrent"], alpha=opacity, linewidth=0))
+    axes.text(caption, co_emb, short_count(images), color=INK, fontsize=8, ha="center", va="center")
+
+
+def _cell(caption: int, co_emb: int, **style: Any) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((caption - 0.47, co_emb - 0.46), 0.94, 0.92, **style)
+
+
+def short_count(value: int) -> str:
+    """A count in at most four characters and a letter: `999`, `1.2k`, `35k`, `1.1M`."""
+    for limit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= limit:
+            scaled = value / limit
+            return f"{scaled:.1f}{letter}" if scaled < 9.95 else f"{scaled:.0f}{letter}"
+    return str(value)
+
+
+def area_scores(
+    lines: Sequence[tuple[str, Sequence[Row], float | None]],
+) -> Markup | None:
+    """Draw CLIP score by the area of co-emb text as boxes, one row per dataset and model (Fig. 4b).
+
+    Args:
+        lines: Heading, rows of `stat_text_area` of one model, and the median score of images without text,
+            which is drawn as a dashed line.
+
+    Returns:
+        An `<svg>` element; None without rows.
+    """
+    drawn = [line for line in lines if line[1]]
+    if not drawn:
+        return None
+    labels = _area_labels([row for _, rows, _ in drawn for row in rows], "images")
+    scores = [float(row[end]) for _, rows, _ in drawn for row in rows for end in ("p05", "p95")]
+    scores += [reference for _, _, reference in drawn if reference is not None]
+    margin = max((max(scores) - min(scores)) * 0.06, 0.005)
+    figure, grid = panels(len(drawn), 1, row_in=3.5, bottom_in=0.75)
+    spoken = []
+    for (axes,), (name, rows, reference) in zip(grid, drawn, strict=True):
+        total = sum(row["images"] for row in rows)
+        note = f"n = {numbers.count(total)} images with co-emb text; below each bin its own n"
+        if reference is not None:
+            axes.axhline(reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+            note += f"; dashed: median of images without text, {numbers.score(reference)}"
+        heading(axes, name, note)
+        for row in rows:
+            _score_box(axes, row)
+        _area_axis(axes, rows, "images", labels=labels)
+        axes.set_ylim(min(scores) - margin, max(scores) + margin)
+        axes.set_ylabel("CLIP score", color=MUTED, fontsize=9)
+        axes.set_xlabel("area of the co-emb words / area of the image", color=MUTED, fontsize=9)
+        medians = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(rows))
+        spoken.append(f"{one_line(name)}, median by area: {medians}")
+    return svg(figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}.")
+
+
+def _score_box(axes: Axes, row: Row) -> None:
+    low, left, middle, right, high = (float(row[name]) for name in ("p05", "p25", "p50", "p75", "p95"))
+    x = row["bin"]
+    axes.plot([x, x], [low, left], color=INK, linewidth=1.1)
+    axes.plot([x, x], [right, high], color=INK, linewidth=1.1)
+    axes.bar(
+        x, right - left, bottom=left, width=0.5, color=TYPE_COLOURS["concurrent"], edgecolor=INK, zorder=2
+    )
+    # White on dark is seen on the box, and on the page where the box has no height.
+    for colour, width in ((DARK, 4.0), (WHITE, 2.2)):
+        axes.plot(
+            [x - 0.25, x + 0.25], [middle] * 2, color=colour, linewidth=width, solid_capstyle="butt", zorder=3
+        )
+
+
+def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
+    """Draw how large single co-emb words and other words are, one row per dataset (Fig. 4c).
+
+    Args:
+        datasets: Name and rows of `stat_word_area` of each dataset; those without words are left out.
+
+    Returns:
+        An `<svg>` element; None without words.
+    """
+    drawn = [(name, rows) for name, rows in datasets if sum(row["words"] for row in rows)]
+    if not drawn:
+        return None
+    labels = _area_labels([row for _, rows in drawn for row in rows], "words")
+    most = max(row["share"] or 0.0 for _, rows in drawn for row in rows)
+    figure, grid = panels(len(drawn), 1, row_in=3.5, bottom_in=0.75)
+    spoken = []
+    for (axes,), (name, rows) in zip(grid, drawn, strict=True):
+        words = {kind: sum(row["words"] for row in rows if row["co_emb"] is kind) for kind in (True, False)}
+        note = (
+            f"filled: n = {numbers.count(words[True])} co-emb words; "
+            f"hollow: n = {numbers.count(words[False])} other words"
+        )
+        heading(axes, name, note)
+        for row in rows:
+            fill, edge = (TYPE_COLOURS["concurrent"], PAPER) if row["co_emb"] else ("none", INK)
+            x = row["bin"] + (-0.2 if row["co_emb"] else 0.2)
+            axes.bar(x, row["share"] or 0.0, width=0.36, facecolor=fill, edgecolor=edge, linewidth=1.2)
+        shares = _co_emb_shares(rows)
+        for place, share in shares.items():
+            text = "" if share is None else f"{share * 100:.0f}%"
+            top = max(row["share"] or 0.0 for row in rows if row["bin"] == place)
+            axes.text(place, top + most * 0.02, text, color=INK, fontsize=8.5, ha="center", va="bottom")
+        axes.set_ylim(0, most * 1.12)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g}%")
+        _area_axis(axes, rows, "words", labels=labels)
+        axes.set_ylabel("share of the kind's words", color=MUTED, fontsize=9)
+        axes.set_xlabel("area of a single word / area of the image", color=MUTED, fontsize=9)
+        spoken.append(f"{one_line(name)}: {note}")
+    return svg(figure, "word-areas", spoken=f"Area of single words. {'; '.join(spoken)}.")
+
+
+def _co_emb_shares(rows: Sequence[Row]) -> dict[int, float | None]:
+    shares = {}
+    for place in sorted({row["bin"] for row in rows}):
+        own = {row["co_emb"]: row["words"] for row in rows if row["bin"] == place}
+        shares[place] = numbers.ratio(own.get(True, 0), sum(own.values()))
+    return shares
+
+
+def area_label(row: Row) -> str:
+    """A bin of the area ratio in words: `0.1-0.2%`, `50% and more`."""
+    low = f"{row['low'] * 100:g}"
+    return (
+        f"{low}% and more"
+        if numbers.finite(row["high"]) is None
+        else f"{low}\N{EN DASH}{row['high'] * 100:g}%"
+    )
+
+
+def _area_labels(rows: Sequence[Row], column: str) -> dict[int, str]:
+    """Bins that all plots of a figure show, with their labels: from the first to the last that holds something."""
+    filled = [row["bin"] for row in rows if row[column]]
+    return {
+        row["bin"]: area_label(row).replace(" and more", "+")
+        for row in _sorted(rows)
+        if min(filled) <= row["bin"] <= max(filled)
+    }
+
+
+def _area_axis(axes: Axes, rows: Sequence[Row], column: str, *, labels: Mapping[int, str]) -> None:
+    sizes = dict.fromkeys(labels, 0)
+    for row in rows:
+        if row["bin"] in sizes:
+            sizes[row["bin"]] += row[column]
+    axes.set_xticks(
+        list(labels), [f"{label}\nn = {short_count(sizes[bin_])}" for bin_, label in labels.items()]
+    )
+    axes.set_xlim(min(labels) - 0.6, max(labels) + 0.6)
+
+
+def _sorted(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: int(row["bin"]))
