@@ -44,6 +44,9 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
                 shown.add_row(stage.name, "", "", "", "")
                 continue
             model = work.model
+            if not _is_needed(stage, tables, dataset):
+                shown.add_row(stage.name, "0", "0", "", "up to date")
+                continue
             try:
                 plan = plan_work(tables, work, dataset=dataset, limit=config.limit, current=current)
             except StageError:
@@ -71,6 +74,12 @@ def _work(stage: Stage, config: RunConfig) -> ShardWork | None:
     declare = getattr(importlib.import_module(f"spark_jobs.stages.{stage.name}"), "work", None)
     declared: ShardWork | None = declare(config) if declare is not None else None
     return declared
+
+
+def _is_needed(stage: Stage, tables: Tables, dataset: str) -> bool:
+    """Whether the stage has anything to do on this dataset at all, where it can tell."""
+    ask = getattr(importlib.import_module(f"spark_jobs.stages.{stage.name}"), "is_needed", None)
+    return ask is None or bool(ask(tables, dataset))
 
 
 def _rates(tables: Tables) -> dict[str, float]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schemas import images, samples
+from schemas import images, samples, stage_runs
 from schemas._table import TableSpec
 from spark_jobs import tracking
 from spark_jobs.errors import SourceError
@@ -86,12 +86,23 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     report.notes += _notes(plan, refresh=config.refresh)
     current = tables.current_run_keys()
     # A run that was killed before its last log entry has written everything but is not known as finished.
-    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in _OUTPUTS)
+    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in _made_current(tables, dataset))
     if plan.pending or not is_current or (plan.vanished and config.refresh):
         with tables.writing(samples.TABLE, dataset=dataset, run_key=RUN_KEY):
             _ingest(spark, tables, config, plan, report)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _made_current(tables: Tables, dataset: str) -> list[TableSpec]:
+    """The outputs whose current run key is ingest's: not `images` once `download` has completed them."""
+    run_key = tables.current_run_keys().get((dataset, images.TABLE.name))
+    if run_key in (None, RUN_KEY) or not tables.exists(stage_runs.TABLE):
+        return list(_OUTPUTS)
+    made = tables.read(stage_runs.TABLE, dataset=dataset).where(
+        f"stage = 'download' AND run_key = '{run_key}'"
+    )
+    return [samples.TABLE] if made.limit(1).count() else list(_OUTPUTS)
 
 
 def plan_ingest(tables: Tables, config: RunConfig) -> IngestPlan:
@@ -208,8 +219,10 @@ def _ingest(
             tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
     report.notes += _summary(report)
     counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-    for log in logs.values():
-        log.add("finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+    for spec in _made_current(tables, report.dataset):
+        logs[spec.name].add(
+            "finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts
+        )
 
 
 def _ingest_chunk(
