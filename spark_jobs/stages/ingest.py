@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schemas import images, samples, stage_runs
+from schemas import images, samples
 from schemas._table import TableSpec
 from spark_jobs import tracking
 from spark_jobs.errors import SourceError
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
-from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.run_log import RunLog, was_made_by
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources import SOURCES, recognise
 from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
@@ -97,12 +97,10 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
 def _made_current(tables: Tables, dataset: str) -> list[TableSpec]:
     """The outputs whose current run key is ingest's: not `images` once `download` has completed them."""
     run_key = tables.current_run_keys().get((dataset, images.TABLE.name))
-    if run_key in (None, RUN_KEY) or not tables.exists(stage_runs.TABLE):
+    if run_key in (None, RUN_KEY):
         return list(_OUTPUTS)
-    made = tables.read(stage_runs.TABLE, dataset=dataset).where(
-        f"stage = 'download' AND run_key = '{run_key}'"
-    )
-    return [samples.TABLE] if made.limit(1).count() else list(_OUTPUTS)
+    is_completed = was_made_by(tables, "download", dataset=dataset, run_key=run_key)
+    return [samples.TABLE] if is_completed else list(_OUTPUTS)
 
 
 def plan_ingest(tables: Tables, config: RunConfig) -> IngestPlan:
