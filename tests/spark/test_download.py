@@ -36,7 +36,7 @@ FAULTY_SHARD = [
     ("to_file", "11", "failed_to_download: HTTP Error 302:"),
     ("html", "12", "failed_to_resize: format not supported"),
     ("ok", "bomb", "failed_to_resize: image of 60000 x 60000 px exceeds the limit"),
-    ("cut", "13", "failed_to_resize: "),
+    ("cut", "13", "failed_to_resize: Image decoding error"),
     ("promises_more", "14", "failed_to_download: IncompleteRead("),
     ("huge", "15", f"failed_to_download: body of {1 << 40} bytes exceeds the limit of 50000 bytes"),
     ("endless", "16", "failed_to_download: body exceeds the limit of 50000 bytes"),
