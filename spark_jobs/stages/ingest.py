@@ -219,7 +219,9 @@ def _ingest(
     counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
     made_current = _made_current(tables, report.dataset)
     if images.TABLE not in made_current:
-        report.notes.append("`parrot run download` made this dataset's images: run it for what was ingested now")
+        report.notes.append(
+            "`parrot run download` made this dataset's images: run it for what was ingested now"
+        )
     for spec in made_current:
         logs[spec.name].add(
             "finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts
