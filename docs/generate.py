@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from schemas import ALL_TABLES
 from schemas.stage_runs import TABLE as STAGE_RUNS
 from spark_jobs.config import RunConfig
-from spark_jobs.pipeline import STAGES, maker_of
+from spark_jobs.pipeline import STAGES, makers_of
 from spark_jobs.sections import Section
 from spark_jobs.sources import SOURCES
 
@@ -81,7 +81,7 @@ def table_table() -> str:
         (
             f"`{spec.name}`",
             spec.meaning,
-            "every stage" if spec is STAGE_RUNS else f"`{maker_of(spec.name)}`",
+            "every stage" if spec is STAGE_RUNS else _names(makers_of(spec.name)),
         )
         for spec in ALL_TABLES
     ]

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from spark_jobs.errors import ConfigError
 from spark_jobs.sections import (
     ClusterConfig,
+    DownloadConfig,
     EmbedConfig,
     ImageConfig,
     IngestConfig,
@@ -43,6 +44,7 @@ class RunConfig(Section):
     refresh: bool = Field(False, description="Ingest shards again that changed at the source")
     retry_failed: bool = Field(False, description="Do failed rows again, keep the others")
     ingest: IngestConfig = Field(default_factory=IngestConfig)
+    download: DownloadConfig = Field(default_factory=DownloadConfig)
     images: ImageConfig = Field(default_factory=ImageConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)

@@ -48,6 +48,13 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("ingest", "List the source's samples and where their images lie", (), ("samples", "images")),
     Stage(
+        "download",
+        "Fetch the images of samples that have only a URL (img2dataset); runs when it is named",
+        ("samples", "images"),
+        ("images",),
+        profiles=False,
+    ),
+    Stage(
         "embed",
         "CLIP vectors of image and caption, and their cosine",
         ("samples", "images"),
@@ -150,8 +157,13 @@ def select(names: Sequence[str]) -> list[Stage]:
 
 
 def maker_of(table: str) -> str:
-    """The stage that writes a table."""
-    return next((stage.name for stage in STAGES if table in stage.writes), "the stage that makes it")
+    """The stage that writes a table; the first where there are several (`images`)."""
+    return next(iter(makers_of(table)), "the stage that makes it")
+
+
+def makers_of(table: str) -> list[str]:
+    """All stages that write a table, in order."""
+    return [stage.name for stage in STAGES if table in stage.writes]
 
 
 def is_profiled(table: str) -> bool:

@@ -58,6 +58,48 @@ class ImageConfig(Section):
     decode_threads: int = Field(2, ge=1, description="Decoding threads per Python worker")
 
 
+class DownloadConfig(Section):
+    """Stage `download`: how images of samples with only a URL are fetched (by img2dataset) and stored."""
+
+    output: str | None = Field(
+        None, description="Folder or URI of the tars; null: downloads in the warehouse (a catalog needs one)"
+    )
+    image_size: int = Field(1024, ge=16, description="Size that resize_mode aims at, px")
+    resize_mode: Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"] = Field(
+        "keep_ratio_largest", description="img2dataset's resize mode; keep_ratio_largest: the longer side"
+    )
+    resize_only_if_bigger: bool = Field(True, description="Whether smaller images keep their size")
+    encode_format: Literal["jpg", "png", "webp"] = Field("jpg", description="Format of stored images")
+    encode_quality: int = Field(95, ge=0, le=100, description="Quality; for png the compression, 0 to 9")
+    skip_reencode: bool = Field(
+        True, description="Whether an image of that format that needs no change keeps its bytes"
+    )
+    tar_size: int = Field(
+        10_000, ge=1, description="Most samples per tar and Spark task; a shard has its own"
+    )
+    threads: int = Field(32, ge=1, description="Downloads at a time per Spark task")
+    timeout_seconds: float = Field(10, gt=0, description="Longest silence of a server, s")
+    total_seconds: float = Field(60, gt=0, description="Longest download, redirects included, s")
+    max_redirects: int = Field(10, ge=0, description="Redirects that are followed")
+    retries: int = Field(0, ge=0, description="Further attempts per URL in the same run")
+    disallowed_directives: tuple[str, ...] = Field(
+        ("noai", "noimageai", "noindex", "noimageindex"),
+        description="X-Robots-Tag directives that forbid a download; []: none are respected",
+    )
+    user_agent_token: str | None = Field(
+        None, description="Name of this downloader, sent to servers and matched in X-Robots-Tag"
+    )
+    max_failed_share: Share = Field(
+        0.95, description="A chunk with a larger share of failed downloads stops the stage (no network)"
+    )
+
+    @model_validator(mode="after")
+    def _png_has_levels(self) -> DownloadConfig:
+        if self.encode_format == "png" and self.encode_quality > 9:
+            raise ValueError(f"encode_quality of png is 0 to 9, found {self.encode_quality}")
+        return self
+
+
 class EmbedConfig(Section):
     """Stage `embed`: the CLIP model."""
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from schemas import TABLES
 from spark_jobs.config import RunConfig
 from spark_jobs.errors import ConfigError
-from spark_jobs.pipeline import STAGES, Stage, maker_of
+from spark_jobs.pipeline import STAGES, Stage, makers_of
 from spark_jobs.runner.progress import output_console
 
 
@@ -35,7 +35,7 @@ def print_description(name: str) -> None:
 
 def _print_table(name: str) -> None:
     spec = TABLES[name]
-    maker = "every stage" if name == "stage_runs" else maker_of(name)
+    maker = "every stage" if name == "stage_runs" else " and ".join(makers_of(name))
     console = output_console()
     console.print(f"{name}: a row is {spec.meaning}. Made by {maker}. Key: {', '.join(spec.key)}")
     table = Table("column", "type", "meaning")

@@ -13,7 +13,7 @@ from spark_jobs.errors import StageError
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.pending import ShardWork, plan_work
 from spark_jobs.runner.progress import console, duration
-from spark_jobs.stages.ingest import RUN_KEY, plan_ingest
+from spark_jobs.stages.ingest import RUN_KEY, made_current, plan_ingest
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class _Planner:
     def plan(self, stage: Stage) -> _Planned | str:
         """Plan a stage; a word instead where shards say nothing about it."""
         if stage.name == "ingest":
-            planned = self._ingest(stage)
+            planned = self._ingest()
+        elif not _is_needed(stage, self._tables, self._config.dataset_name):
+            return "nothing to do"
         else:
             try:
                 work, model = self._declared(stage)
@@ -83,8 +85,9 @@ class _Planner:
         self._pending.update(dict.fromkeys(stage.writes, planned.pending))
         return planned
 
-    def _ingest(self, stage: Stage) -> _Planned:
-        self._current.update({(self._config.dataset_name, table): RUN_KEY for table in stage.writes})
+    def _ingest(self) -> _Planned:
+        dataset = self._config.dataset_name
+        self._current.update({(dataset, spec.name): RUN_KEY for spec in made_current(self._tables, dataset)})
         if self._config.source is None:
             return _Planned({})
         plan = plan_ingest(self._tables, self._config)
@@ -121,6 +124,12 @@ class _Planner:
         for table in stage.reads:
             pending.update(self._pending.get(table, {}))
         return pending
+
+
+def _is_needed(stage: Stage, tables: Tables, dataset: str) -> bool:
+    """Whether the stage has anything to do on this dataset at all, where it can tell."""
+    ask = getattr(importlib.import_module(f"spark_jobs.stages.{stage.name}"), "is_needed", None)
+    return ask is None or bool(ask(tables, dataset))
 
 
 def _rates(tables: Tables) -> dict[str, float]:

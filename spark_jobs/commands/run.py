@@ -32,6 +32,11 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
     if config.source is not None:
         recognise(config.source, config.ingest.kind)
     check_writable(config.warehouse)
+    if "download" in names:
+        from spark_jobs.stages.download import check_installed, options_of
+
+        check_installed()
+        options_of(config)
     if "embed" in names:
         from spark_jobs.stages.embed import clip_of
 

@@ -32,12 +32,16 @@ class Input:
         columns: Name for the stage by column of the table.
         decisive: SQL expressions that decide whether work is pending; None: the columns.
         where: SQL predicate on the table's rows that are read; None: all of them.
+        run_key: Run key to read; None: the table's current one.
+        optional: Whether samples may have no row in it: their columns are then null, and no shard waits.
     """
 
     spec: TableSpec
     columns: Mapping[str, str]
     decisive: tuple[str, ...] | None = None
     where: str | None = None
+    run_key: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class ShardWork:
         model: Name of the model, for people.
         files: Local files that workers need.
         rows_per_sample: Rows that `compute` makes of each sample.
+        slice_batches: Model batches per Spark task; None: `runner.slice_batches`.
+        max_failed_share: Share of failed rows of a chunk that stops the stage; None: `runner.max_failed_share`.
     """
 
     stage: str
@@ -66,6 +72,8 @@ class ShardWork:
     model: str = ""
     files: tuple[WeightFile, ...] = ()
     rows_per_sample: int = 1
+    slice_batches: int | None = None
+    max_failed_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ def upstream_of(current: RunKeys, dataset: str, inputs: tuple[Input, ...]) -> di
             f"dataset {dataset} has no finished table {missing[0]}: run `parrot run {maker_of(missing[0])}` first. "
             f"Datasets in the warehouse: {', '.join(known) or 'none'}"
         )
-    return {item.spec.name: current[dataset, item.spec.name] for item in inputs}
+    return {item.spec.name: item.run_key or current[dataset, item.spec.name] for item in inputs}
 
 
 def plan_work(
@@ -195,13 +203,18 @@ def input_shards(
     for shard_id in sorted(per_input[0]):
         found = [digests.get(shard_id, (0, "")) for digests in per_input]
         samples = found[0][0]
-        if all(count == samples for count, _ in found):
+        lacks = {
+            item.spec.name: samples - count
+            for item, (count, _) in zip(inputs, found, strict=True)
+            if not item.optional and count != samples
+        }
+        if not lacks:
             ready.append(Shard(shard_id, samples, digest([total for _, total in found])))
             continue
         waiting.append(shard_id)
-        for item, (count, _) in zip(inputs, found, strict=True):
-            if count < samples:
-                lacking[item.spec.name] = lacking.get(item.spec.name, 0) + samples - count
+        for name, count in lacks.items():
+            if count > 0:
+                lacking[name] = lacking.get(name, 0) + count
     return InputShards(ready, waiting, lacking)
 
 
@@ -211,8 +224,8 @@ def _waits_for(inputs: InputShards, dataset: str) -> str | None:
     if not only_urls:
         return None
     return (
-        f"{only_urls:,} samples of dataset {dataset} have only URLs; download them first, e.g. with "
-        f"img2dataset, and ingest what it writes ({len(inputs.waiting):,} shard(s) wait)"
+        f"{only_urls:,} samples of dataset {dataset} have only URLs; download them first: "
+        f"`parrot run download` with the same dataset and warehouse ({len(inputs.waiting):,} shard(s) wait)"
     )
 
 

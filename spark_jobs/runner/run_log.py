@@ -34,6 +34,16 @@ def parrot_version() -> str:
         return "source"
 
 
+def was_made_by(tables: Tables, stage: str, *, dataset: str, run_key: str) -> bool:
+    """Whether the log knows a dataset's run key as one of this stage."""
+    from pyspark.sql import functions as F
+
+    if not tables.exists(stage_runs.TABLE):
+        return False
+    runs = tables.read(stage_runs.TABLE, dataset=dataset, run_key=run_key).where(F.col("stage") == stage)
+    return bool(runs.limit(1).count())
+
+
 class RunLog:
     """Collects the events of one stage's work on one table and appends them now and then."""
 

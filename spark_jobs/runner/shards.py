@@ -181,7 +181,8 @@ class _Chunks:
             columns = [F.col(column).alias(name) for name, column in item.columns.items()]
             frame = frame.where(item.where) if item.where else frame
             frame = frame.where(F.col("shard_id").isin(shard_ids)).select("shard_id", "sample_id", *columns)
-            joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], "inner")
+            how = "left" if item.optional else "inner"
+            joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], how)
         assert joined is not None, "a stage has at least one input"
         return joined
 
@@ -189,12 +190,13 @@ class _Chunks:
         from pyspark.sql import functions as F
 
         if self.work.batch_size is not None:
-            slice_rows = self.work.batch_size * self._config.slice_batches
+            slice_batches = self.work.slice_batches or self._config.slice_batches
+            slice_rows = self.work.batch_size * slice_batches
             slices = sum(math.ceil(shard.samples / slice_rows) for shard in chunk)
             inputs = slice_frame(
                 inputs,
                 batch_size=self.work.batch_size,
-                slice_batches=self._config.slice_batches,
+                slice_batches=slice_batches,
                 slices=slices,
             )
         keys = self._spark.createDataFrame(
@@ -248,10 +250,13 @@ class _Chunks:
             )
         tried = counts.ok + counts.failed
         share = counts.failed / tried if tried else 0.0
-        if judge and counts.failed >= self._config.min_failed_rows and share > self._config.max_failed_share:
+        name, most = "runner.max_failed_share", self._config.max_failed_share
+        if self.work.max_failed_share is not None:
+            name, most = f"{self.work.stage}.max_failed_share", self.work.max_failed_share
+        if judge and counts.failed >= self._config.min_failed_rows and share > most:
             raise StageError(
                 f"{self.work.stage}: {counts.failed} of {tried} samples of a chunk failed, more than "
-                f"runner.max_failed_share={self._config.max_failed_share}; nothing of this chunk was written. "
+                f"{name}={most}; nothing of this chunk was written. "
                 f"One of the errors: {counts.an_error}"
             )
 

@@ -15,7 +15,7 @@ from spark_jobs.errors import SourceError
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
-from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.run_log import RunLog, was_made_by
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources import SOURCES, recognise
 from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
@@ -86,12 +86,21 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     report.notes += _notes(plan, refresh=config.refresh)
     current = tables.current_run_keys()
     # A run that was killed before its last log entry has written everything but is not known as finished.
-    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in _OUTPUTS)
+    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in made_current(tables, dataset))
     if plan.pending or not is_current or (plan.vanished and config.refresh):
         with tables.writing(samples.TABLE, dataset=dataset, run_key=RUN_KEY):
             _ingest(spark, tables, config, plan, report)
     report.seconds = time.monotonic() - started
     return report
+
+
+def made_current(tables: Tables, dataset: str) -> list[TableSpec]:
+    """The outputs whose current run key is ingest's: not `images` once `download` has completed them."""
+    run_key = tables.current_run_keys().get((dataset, images.TABLE.name))
+    if run_key in (None, RUN_KEY):
+        return list(_OUTPUTS)
+    is_completed = was_made_by(tables, "download", dataset=dataset, run_key=run_key)
+    return [samples.TABLE] if is_completed else list(_OUTPUTS)
 
 
 def plan_ingest(tables: Tables, config: RunConfig) -> IngestPlan:
@@ -208,8 +217,15 @@ def _ingest(
             tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
     report.notes += _summary(report)
     counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-    for log in logs.values():
-        log.add("finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+    finished = made_current(tables, report.dataset)
+    if images.TABLE not in finished:
+        report.notes.append(
+            "`parrot run download` made this dataset's images: run it for what was ingested now"
+        )
+    for spec in finished:
+        logs[spec.name].add(
+            "finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts
+        )
 
 
 def _ingest_chunk(

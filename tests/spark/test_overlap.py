@@ -11,13 +11,17 @@ from schemas import spotted_text
 from spark_jobs.sql.overlap import overlap_steps
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.stages.overlap import token_sets
-from udfs.geometry import area, clip_to_image, from_points, to_points
+from udfs.geometry import area, as_polygon, clip_to_image, to_points
 
 WORDS = spotted_text.TABLE.schema["words"].dataType.simpleString()
 INPUT = (
     f"shard_id string, sample_id string, caption string, words {WORDS}, image_width int, image_height int, "
     "text_status string, text_error string"
 )
+
+
+def polygon_of(points):
+    return as_polygon([(point["x"], point["y"]) for point in points])
 
 
 def measured(spark, pairs, *, min_confidence=0.0):
@@ -201,7 +205,7 @@ def test_used_words_say_where_they_stand_whether_they_are_co_emb_and_how_large(s
     assert [word["index"] for word in first] == [0, *range(2, 24)]
     assert [word["co_emb"] for word in first] == [True, False, False, *[True] * 20]
     assert first[0]["area_ratio"] == pytest.approx(0.1)
-    expected = [area(from_points(words[word["index"]][2] or [])) / 5000 for word in first]
+    expected = [area(polygon_of(words[word["index"]][2] or [])) / 5000 for word in first]
     assert [word["area_ratio"] for word in first] == pytest.approx(expected, rel=1e-5, abs=1e-9)
     assert sum(ratio > 0 for ratio in expected) > 15
     assert {(word["co_emb"], word["area_ratio"]) for word in second} == {(False, None)}

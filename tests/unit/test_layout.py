@@ -20,10 +20,12 @@ from udfs.adapter import KEY_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "udfs", "spark_jobs")
-HEAVY = {"torch", "torchvision", "open_clip", "easyocr", "cv2", "faiss", "mlflow"}
+HEAVY = {"torch", "torchvision", "open_clip", "easyocr", "cv2", "faiss", "mlflow", "img2dataset"}
 MAX_LINES = 400
 # Sections of the configuration that belong to no single stage.
 SHARED_SECTIONS = {"images", "runner", "session", "tracking"}
+# Stages that complete a table of an earlier one, under a run key of their own.
+SECOND_MAKERS = {"download": {"images"}}
 
 
 def modules(*folders: str) -> dict[str, ast.Module]:
@@ -195,7 +197,8 @@ def test_stages_read_what_an_earlier_stage_writes():
     written: set[str] = set()
     for stage in STAGES:
         assert set(stage.reads) <= written, f"{stage.name} reads what no earlier stage writes"
-        assert written.isdisjoint(stage.writes), f"{stage.name} writes what another stage writes"
+        shared = SECOND_MAKERS.get(stage.name, set())
+        assert written & set(stage.writes) == shared, f"{stage.name} writes what another stage writes"
         written |= set(stage.writes)
     assert written == set(TABLES) - {"stage_runs"}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spark_jobs.errors import ConfigError
-from spark_jobs.pipeline import STAGES, maker_of, select
+from spark_jobs.pipeline import STAGES, maker_of, makers_of, select
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 
@@ -15,9 +15,11 @@ def test_every_table_read_is_written_by_an_earlier_stage():
         written |= set(stage.writes)
 
 
-def test_no_table_has_two_makers():
-    tables = [table for stage in STAGES for table in stage.writes]
-    assert len(tables) == len(set(tables))
+def test_no_table_has_two_makers_but_images():
+    makers = {table: makers_of(table) for stage in STAGES for table in stage.writes}
+    assert {table: names for table, names in makers.items() if len(names) > 1} == {
+        "images": ["ingest", "download"]
+    }
 
 
 def test_stages_are_selected_in_pipeline_order():
