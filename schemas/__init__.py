@@ -12,6 +12,7 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    text_removal_scores,
 )
 from schemas._table import TableSpec
 
@@ -23,6 +24,7 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     cluster_assignments.TABLE,
     spotted_text.TABLE,
     caption_overlap.TABLE,
+    text_removal_scores.TABLE,
     stat_overall.TABLE,
     stat_clip_score.TABLE,
     stat_cluster.TABLE,
