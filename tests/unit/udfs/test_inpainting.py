@@ -152,7 +152,7 @@ def test_mean_color_of_a_covered_image_is_its_own_mean():
 
 
 def test_an_unknown_fill_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="Did you mean telea.*mean_color"):
+    with pytest.raises(ValueError, match=r"Did you mean telea.*mean_color"):
         inpaint(photo(), [], InpaintParams(fill="tela"))
 
 
