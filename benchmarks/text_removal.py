@@ -97,7 +97,7 @@ def plain_loop(paths: Sequence[Path], found: Sequence[Spotted], clip: Any) -> li
 
     params, scores = InpaintParams(), []
     for number, (path, text) in enumerate(zip(paths, found, strict=True)):
-        pixels, _ = decode(path.read_bytes(), DecodeLimits())
+        pixels = decode(path.read_bytes(), DecodeLimits())
         donor = found[(number + 1) % len(found)]
         scale = text.size / donor.size
         variants = {"raw": pixels}

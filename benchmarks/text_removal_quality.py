@@ -60,7 +60,7 @@ def spotted(images: Sequence[TrueImage], model: Any) -> list[Spotted]:
     identity = json.dumps([image.sample_id for image in images])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     cache = Path(tempfile.gettempdir()) / f"parrot-text-removal-{digest}.json"
-    pixels = [decode(image.data, DecodeLimits())[0] for image in images]
+    pixels = [decode(image.data, DecodeLimits()) for image in images]
     if not cache.exists():
         cache.write_text(json.dumps([words_of(model, image) for image in pixels]), encoding="utf-8")
     readings = json.loads(cache.read_text(encoding="utf-8"))

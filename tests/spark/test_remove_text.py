@@ -156,7 +156,7 @@ def whole_image_fill(pixels, polygons):
 
 def expected_scores(clip, path, name, donor):
     """Scores and mask shares of the plain loop; a variant that does not exist is absent."""
-    pixels, _ = decode(path.read_bytes(), DecodeLimits())
+    pixels = decode(path.read_bytes(), DecodeLimits())
     shown = {"raw": (pixels, None)}
     for variant, polygons in polygons_by_variant(name, donor).items() if counted(name) else ():
         if polygons:
