@@ -8,8 +8,9 @@ A fill is one function; to add one, write it and give it a name in `FILLS`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,11 @@ class Region:
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
+    @cached_property
+    def identity(self) -> Hashable:
+        """Equal for regions that remove the same pixels of an image."""
+        return self.left, self.top, self.mask.shape, self.mask.tobytes()
+
 
 Fill = Callable[["NDArray[np.uint8]", "NDArray[np.uint8]", InpaintParams], "NDArray[np.uint8]"]
 """From a part of an image (height, width, 3), its mask and the parameters to the filled part."""
@@ -88,15 +94,28 @@ def inpaint(
 
 
 def fill_regions(
-    pixels: NDArray[np.uint8], regions: Sequence[Region], params: InpaintParams
+    pixels: NDArray[np.uint8],
+    regions: Sequence[Region],
+    params: InpaintParams,
+    *,
+    done: dict[Hashable, NDArray[np.uint8]] | None = None,
 ) -> NDArray[np.uint8]:
-    """`inpaint` for regions as `regions_of` gives them."""
+    """`inpaint` for regions as `regions_of` gives them.
+
+    Args:
+        pixels: As for `inpaint`.
+        regions: What to fill.
+        params: How to fill.
+        done: Filled parts of this image by `Region.identity`, taken from here and added to: several variants
+            of an image often share lines of text.
+    """
     fill = fill_named(params.fill)
+    done = {} if done is None else done
     filled = pixels.copy()
     for region in regions:
-        part = np.ascontiguousarray(pixels[region.place])
-        is_removed = region.mask > 0
-        filled[region.place][is_removed] = fill(part, region.mask, params)[is_removed]
+        if region.identity not in done:
+            done[region.identity] = fill(np.ascontiguousarray(pixels[region.place]), region.mask, params)
+        np.copyto(filled[region.place], done[region.identity], where=region.mask[:, :, None] > 0)
     return filled
 
 
@@ -114,7 +133,7 @@ def regions_of(
     Returns:
         Regions whose masks do not overlap; none where no polygon has an area in the image.
     """
-    clipped = [geometry.clip_to_image(polygon, width=width, height=height) for polygon in polygons]
+    clipped = [_clipped(polygon, width=width, height=height) for polygon in polygons]
     drawn = [polygon for polygon in clipped if len(polygon)]
     if not drawn:
         return []
@@ -190,6 +209,14 @@ def _mean_color(part: NDArray[np.uint8], mask: NDArray[np.uint8], params: Inpain
 
 FILLS: dict[str, Fill] = {"telea": _telea, "mean_color": _mean_color}
 """Name in the configuration -> fill."""
+
+
+def _clipped(points: ArrayLike, *, width: int, height: int) -> NDArray[np.float64]:
+    """`clip_to_image`, with the short way out for what lies inside, as spotted words do."""
+    polygon = geometry.as_polygon(points)
+    if (polygon >= 0).all() and (polygon <= (width, height)).all():
+        return polygon
+    return geometry.clip_to_image(polygon, width=width, height=height)
 
 
 def _touching(low: NDArray[np.float64], high: NDArray[np.float64]) -> list[list[int]]:

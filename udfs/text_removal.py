@@ -6,7 +6,7 @@ image and its variants with the unchanged caption.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from schemas.text_removal_scores import VARIANTS
 from udfs.clip_model import ClipFactory, ClipModel, cleaned_caption
 from udfs.geometry import from_points
-from udfs.inpainting import InpaintParams, Region, fill_regions, mask_share, regions_of
+from udfs.inpainting import InpaintParams, fill_regions, mask_share, regions_of
 from udfs.tokens import normalised_words
 
 if TYPE_CHECKING:
@@ -106,14 +106,16 @@ class RemovalModel:
             return RemovalInput([[] for _ in self._clips], {}, shares)
         distinct = [image]
         position = {RAW: 0}
-        by_regions: dict[tuple[Any, ...], int] = {}
+        done: dict[Hashable, NDArray[np.uint8]] = {}
+        by_regions: dict[tuple[Hashable, ...], int] = {}
         for variant, found in regions.items():
             if not found:
                 continue
-            identity = _identity(found)  # a pure parrot's All-Emb. text is its Co-Emb. text
+            # A pure parrot's All-Emb. text is its Co-Emb. text.
+            identity = tuple(region.identity for region in found)
             if identity not in by_regions:
                 by_regions[identity] = len(distinct)
-                distinct.append(fill_regions(image, found, self._params))
+                distinct.append(fill_regions(image, found, self._params, done=done))
             position[variant] = by_regions[identity]
         return RemovalInput(
             [[clip.prepare(pixels) for pixels in distinct] for clip in self._clips], position, shares
@@ -205,10 +207,6 @@ def _co_emb(text: Mapping[str, Any]) -> list[NDArray[np.float64]]:
 
 def _polygons(words: Iterable[Mapping[str, Any]]) -> list[NDArray[np.float64]]:
     return [from_points(word["polygon"] or ()) for word in words]
-
-
-def _identity(regions: Sequence[Region]) -> tuple[Any, ...]:
-    return tuple((region.left, region.top, region.mask.shape, region.mask.tobytes()) for region in regions)
 
 
 def _cosine(image_vector: NDArray[np.float32], text_vector: NDArray[np.float32] | None) -> float:
