@@ -192,7 +192,7 @@ def test_scores_equal_a_plain_loop_whatever_the_batches(spark, config, files, tm
                 share = shares.get(variant)
                 assert row[f"mask_share_{variant}"] == (None if share is None else pytest.approx(share))
             assert_differences(row)
-    assert compared == 2 * 20
+    assert compared >= 2 * 18  # 17, and a random Co-Emb. variant for every donor that has co-emb text
     assert not np.isclose(found["a-part", MODELS[0]]["score_raw"], found["a-part", MODELS[1]]["score_raw"])
 
     assert run(spark, config).did_nothing
