@@ -161,7 +161,7 @@ class RemoveTextConfig(Section):
     )
     radius: int = Field(3, ge=1, le=100, description="Radius of telea, px (the paper gives none)")
     dilation: int = Field(
-        3, ge=0, le=200, description="Polygons are widened by this on all sides, px (the paper gives none)"
+        0, ge=0, le=200, description="Polygons are widened by this on all sides, px (the paper gives none)"
     )
     seed: int = Field(0, description="Seed of the order that gives each sample its donor of random polygons")
     batch_size: int = Field(16, ge=1, description="Samples per batch (up to five images each)")

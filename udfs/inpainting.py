@@ -35,7 +35,7 @@ class InpaintParams:
 
     fill: str = "telea"
     radius: int = 3
-    dilation: int = 3
+    dilation: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The parameters as JSON types."""
