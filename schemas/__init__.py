@@ -20,6 +20,7 @@ from schemas import (
     stat_text_area,
     stat_word_area,
     synthetic_text_scores,
+    text_removal_scores,
 )
 from schemas._table import TableSpec
 
@@ -33,6 +34,7 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     caption_overlap.TABLE,
     ngram_vocabulary.TABLE,
     synthetic_text_scores.TABLE,
+    text_removal_scores.TABLE,
     stat_overall.TABLE,
     stat_clip_score.TABLE,
     stat_cluster.TABLE,

@@ -78,13 +78,15 @@ KEY_NAMES = tuple(field.name for field in SAMPLE_KEY)
 PROVENANCE_NAMES = tuple(field.name for field in PROVENANCE)
 
 
-def sample_table(name: str, meaning: str, measures: list[StructField]) -> TableSpec:
-    """A table with one row per sample: key, measures, status, provenance."""
+def sample_table(
+    name: str, meaning: str, measures: list[StructField], *, key: tuple[str, ...] = ()
+) -> TableSpec:
+    """A table with one row per sample, or per sample and `key`: key, measures, status, provenance."""
     return TableSpec(
         name=name,
         meaning=meaning,
         schema=StructType([*SAMPLE_KEY, *measures, *STATUS, *PROVENANCE]),
-        key=("dataset", "sample_id", "run_key"),
+        key=("dataset", "sample_id", *key, "run_key"),
     )
 
 

@@ -19,6 +19,7 @@ from spark_jobs.sections import (
     IngestConfig,
     NgramsConfig,
     OverlapConfig,
+    RemoveTextConfig,
     RenderTextConfig,
     ReportConfig,
     RunnerConfig,
@@ -52,6 +53,7 @@ class RunConfig(Section):
     overlap: OverlapConfig = Field(default_factory=OverlapConfig)
     ngrams: NgramsConfig = Field(default_factory=NgramsConfig)
     render_text: RenderTextConfig = Field(default_factory=RenderTextConfig)
+    remove_text: RemoveTextConfig = Field(default_factory=RemoveTextConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)

@@ -81,6 +81,13 @@ STAGES: tuple[Stage, ...] = (
         ("caption_overlap",),
     ),
     Stage(
+        "remove_text",
+        "CLIP scores with the visible text filled in, beside the raw ones: RSA, RSC",
+        ("samples", "images", "spotted_text", "caption_overlap"),
+        ("text_removal_scores",),
+        uses_model=True,
+    ),
+    Stage(
         "ngrams",
         "The most frequent words and word pairs of captions, and words of co-emb text",
         ("samples", "caption_overlap"),

@@ -194,13 +194,34 @@ class NgramsConfig(Section):
     top: int = Field(400_000, ge=1, description="Grams kept per vocabulary, the most frequent ones")
 
 
+class RemoveTextConfig(Section):
+    """Stage `remove_text`: how visible text is filled in, and the CLIP models that score the result."""
+
+    models: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="CLIP models side by side, each NAME/TAG, NAME/FILE or NAME/random-SEED, with the precision "
+        "of embed; null: the model of embed",
+    )
+    fill: Literal["telea", "mean_color"] = Field(
+        "telea",
+        description="telea (the paper's), or mean_color: each piece in its surroundings' mean (T-MARS)",
+    )
+    radius: int = Field(3, ge=1, le=100, description="Radius of telea, px (the paper gives none)")
+    dilation: int = Field(
+        0, ge=0, le=200, description="Polygons are widened by this on all sides, px (the paper gives none)"
+    )
+    seed: int = Field(0, description="Seed of the order that gives each sample its donor of random polygons")
+    batch_size: int = Field(16, ge=1, description="Samples per batch (up to five images each)")
+
+
 class RenderTextConfig(Section):
     """Stage `render_text`: n-grams as pictures, scored against themselves."""
 
     models: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="CLIP models as ARCHITECTURE/PRETRAINED (ViT-B-32/openai); null: that of embed",
+        description="CLIP models side by side, named as for remove_text; null: the model of embed",
     )
     font: Path | None = Field(None, description="TrueType or OpenType file; null: DejaVu Sans")
     limit_per_vocabulary: int | None = Field(

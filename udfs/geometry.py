@@ -9,7 +9,7 @@ becomes the empty polygon, of shape (0, 2).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -145,6 +145,11 @@ def cut_words(text: str, points: ArrayLike) -> list[CutWord]:
 def to_points(polygon: NDArray[np.float64]) -> list[dict[str, float]]:
     """The polygon as the tables hold it: a list of {"x": px, "y": px}."""
     return [{"x": float(x), "y": float(y)} for x, y in polygon]
+
+
+def from_points(points: Sequence[dict[str, float]]) -> NDArray[np.float64]:
+    """The polygon of a table's list of {"x": px, "y": px}; the empty polygon where that spans no area."""
+    return as_polygon([(point["x"], point["y"]) for point in points])
 
 
 def _clip_half_plane(

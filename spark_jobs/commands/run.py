@@ -37,10 +37,15 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
 
         check_installed()
         options_of(config)
-    if "embed" in names:
-        from spark_jobs.stages.embed import clip_of
+    for stage, models in {
+        "embed": None,
+        "remove_text": config.remove_text.models,
+        "render_text": config.render_text.models,
+    }.items():
+        if stage in names:
+            from spark_jobs.stages.embed import clips_of
 
-        clip_of(config.embed)
+            clips_of(config.embed, models)
     if "spot_text" in names:
         from spark_jobs.stages.spot_text import spotter_of
 

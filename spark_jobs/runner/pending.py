@@ -50,7 +50,7 @@ class ShardWork:
 
     Attributes:
         stage: Stage name.
-        output: Table it writes, one row per sample or `rows_per_sample`.
+        output: Table it writes, `rows_per_sample` rows per sample.
         inputs: Tables it reads; the first has a row for every sample.
         params: What decides a row's value, JSON-able.
         compute: From joined inputs (`shard_id`, `sample_id` and the inputs' names) to the result columns,
@@ -61,6 +61,8 @@ class ShardWork:
         rows_per_sample: Rows that `compute` makes of each sample.
         slice_batches: Model batches per Spark task; None: `runner.slice_batches`.
         max_failed_share: Share of failed rows of a chunk that stops the stage; None: `runner.max_failed_share`.
+        whole_shards: What a sample's input takes from the other samples of its shard, added to the joined
+            inputs before anything is cut out of a shard; None: nothing.
     """
 
     stage: str
@@ -74,6 +76,7 @@ class ShardWork:
     rows_per_sample: int = 1
     slice_batches: int | None = None
     max_failed_share: float | None = None
+    whole_shards: Callable[[DataFrame], DataFrame] | None = None
 
 
 @dataclass(frozen=True)

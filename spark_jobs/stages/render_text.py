@@ -11,7 +11,7 @@ from spark_jobs.runner.image_work import gpu_profile
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.stages.embed import clip_of, model_notes
+from spark_jobs.stages.embed import clips_of, model_notes
 from udfs.adapter import BATCH_COLUMN
 from udfs.synthetic_text import PHASES, SyntheticTextFactory, map_texts
 from udfs.text_rendering import TextRenderer, available_layout, default_font
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from spark_jobs.config import RunConfig
-    from udfs.clip_model import ClipFactory
 
 _COLUMNS = {"vocabulary": "vocabulary", "gram": "gram"}
 INPUTS = (Input(ngram_vocabulary.TABLE, _COLUMNS),)
@@ -50,7 +49,9 @@ def work(config: RunConfig) -> ShardWork:
     """
     section = config.render_text
     factory = SyntheticTextFactory(
-        models=clip_models(config), font=font_file(section.font), layout=available_layout()
+        models=clips_of(config.embed, config.render_text.models),
+        font=font_file(section.font),
+        layout=available_layout(),
     )
     profile = gpu_profile(config.session.gpus_per_task)
 
@@ -76,27 +77,6 @@ def work(config: RunConfig) -> ShardWork:
         files=factory.files,
         rows_per_sample=factory.rows_per_text,
     )
-
-
-def clip_models(config: RunConfig) -> tuple[ClipFactory, ...]:
-    """The configured models; that of stage embed where none is named.
-
-    Raises:
-        ConfigError: If two have one name.
-        ModelError: If a model or its weights do not exist.
-    """
-    named = config.render_text.models
-    if named is None:
-        return (clip_of(config.embed),)
-    found = []
-    for name in named:
-        architecture, _, pretrained = name.partition("/")
-        changes = {"model": architecture, "pretrained": pretrained or None}
-        found.append(clip_of(config.embed.model_copy(update=changes)))
-    ids = [model.model_id for model in found]
-    if len(set(ids)) < len(ids):
-        raise ConfigError(f"render_text.models: every model may be named once, found {', '.join(ids)}")
-    return tuple(found)
 
 
 def font_file(path: Path | None) -> WeightFile:

@@ -267,7 +267,11 @@ def test_keys_exist_and_are_never_null(spec):
     for name in {*spec.key, *spec.partition_by}:
         assert not fields[name].nullable, f"{spec.name}.{name} may be null"
     if set(KEY_COLUMNS) <= set(fields):
-        assert {"dataset", "sample_id", "run_key"} <= set(spec.key)
+        assert (
+            {"dataset", "sample_id", "run_key"}
+            <= set(spec.key)
+            <= {"dataset", "sample_id", "model", "run_key"}
+        )
         assert {"status", "error", "input_key"} <= set(fields)
         assert not fields["status"].nullable
 
