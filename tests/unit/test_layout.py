@@ -270,7 +270,7 @@ def test_keys_exist_and_are_never_null(spec):
         assert (
             {"dataset", "sample_id", "run_key"}
             <= set(spec.key)
-            <= {"dataset", "sample_id", "model", "run_key"}
+            <= {"dataset", "sample_id", "model", "style", "run_key"}
         )
         assert {"status", "error", "input_key"} <= set(fields)
         assert not fields["status"].nullable
