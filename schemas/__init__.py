@@ -12,6 +12,9 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_relative_score,
+    stat_text_removal,
+    stat_text_removal_cluster,
     text_removal_scores,
 )
 from schemas._table import TableSpec
@@ -28,6 +31,9 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_overall.TABLE,
     stat_clip_score.TABLE,
     stat_cluster.TABLE,
+    stat_text_removal.TABLE,
+    stat_text_removal_cluster.TABLE,
+    stat_relative_score.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

@@ -76,8 +76,15 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "statistics",
         "The paper's Table 1, CLIP scores by image type, and both by cluster",
-        ("caption_overlap", "clip_embeddings", "cluster_assignments"),
-        ("stat_overall", "stat_clip_score", "stat_cluster"),
+        ("caption_overlap", "clip_embeddings", "cluster_assignments", "text_removal_scores"),
+        (
+            "stat_overall",
+            "stat_clip_score",
+            "stat_cluster",
+            "stat_text_removal",
+            "stat_text_removal_cluster",
+            "stat_relative_score",
+        ),
     ),
     Stage(
         "report",
@@ -90,6 +97,10 @@ STAGES: tuple[Stage, ...] = (
             "caption_overlap",
             "stat_overall",
             "stat_clip_score",
+            "text_removal_scores",
+            "stat_text_removal",
+            "stat_text_removal_cluster",
+            "stat_relative_score",
         ),
         (),
     ),

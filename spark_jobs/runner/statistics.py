@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.run_log import RunLog
@@ -27,12 +28,14 @@ class Statistic:
     Attributes:
         output: The table.
         reads: Tables by the name its SQL knows them by.
+        reads_if_made: The same, of tables that may be missing: its SQL then sees them empty.
         steps: Its SQL.
     """
 
     output: TableSpec
     reads: Mapping[str, TableSpec]
     steps: list[Step]
+    reads_if_made: Mapping[str, TableSpec] = field(default_factory=dict)
 
 
 def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Statistic, ...]) -> StageReport:
@@ -57,7 +60,8 @@ def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, re
     if missing:
         report.notes.append(f"{output.name} was left out: dataset {dataset} has no {', '.join(missing)}")
         return
-    upstream = {spec.name: current[dataset, spec.name] for spec in statistic.reads.values()}
+    read = (*statistic.reads.values(), *statistic.reads_if_made.values())
+    upstream = {spec.name: current[dataset, spec.name] for spec in read if (dataset, spec.name) in current}
     sql = [step.sql for step in statistic.steps]
     run_key = digest({"statistic": output.name, "sql": sql, "reads": upstream})
     report.run_keys[output.name] = run_key
@@ -90,7 +94,9 @@ def _write(
     output = statistic.output
     frames = {
         name: tables.read(spec, dataset=report.dataset, run_key=upstream[spec.name])
-        for name, spec in statistic.reads.items()
+        if spec.name in upstream
+        else spark.createDataFrame([], spec.schema)
+        for name, spec in {**statistic.reads, **statistic.reads_if_made}.items()
     }
     run_key = report.run_keys[output.name]
     result = run_steps(spark, statistic.steps, frames)
@@ -109,7 +115,7 @@ def _write(
         result.unpersist()
     report.rows += rows
     report.versions_written[output.name] = version
-    report.versions_read.update({spec.name: tables.version(spec) for spec in statistic.reads.values()})
+    report.versions_read.update({name: tables.version(TABLES[name]) for name in upstream})
 
 
 def _take_results(report: StageReport, output: TableSpec, rows: list) -> None:  # type: ignore[type-arg]
@@ -125,8 +131,6 @@ def content_key(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> st
 
     Statuses are in it because a row that is done again (`--retry-failed`) keeps its input key.
     """
-    from schemas import TABLES
-
     parts: dict[str, list[list[object]]] = {}
     for name, run_key in sorted(run_keys.items()):
         frame = tables.read(TABLES[name], dataset=dataset, run_key=run_key)

@@ -11,10 +11,19 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_relative_score,
+    stat_text_removal,
+    stat_text_removal_cluster,
+    text_removal_scores,
 )
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
 from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
+from spark_jobs.sql.text_removal import (
+    relative_score_steps,
+    text_removal_cluster_steps,
+    text_removal_steps,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,6 +49,22 @@ _STATISTICS = (
             "assignments": cluster_assignments.TABLE,
         },
         steps=cluster_steps(),
+    ),
+    Statistic(
+        output=stat_text_removal.TABLE,
+        reads={"scores": text_removal_scores.TABLE},
+        reads_if_made={"assignments": cluster_assignments.TABLE},
+        steps=text_removal_steps(),
+    ),
+    Statistic(
+        output=stat_text_removal_cluster.TABLE,
+        reads={"scores": text_removal_scores.TABLE, "assignments": cluster_assignments.TABLE},
+        steps=text_removal_cluster_steps(),
+    ),
+    Statistic(
+        output=stat_relative_score.TABLE,
+        reads={"scores": text_removal_scores.TABLE},
+        steps=relative_score_steps(),
     ),
 )
 
