@@ -17,6 +17,7 @@ from spark_jobs.sections import (
     ImageConfig,
     IngestConfig,
     OverlapConfig,
+    RemoveTextConfig,
     ReportConfig,
     RunnerConfig,
     Section,
@@ -46,6 +47,7 @@ class RunConfig(Section):
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     spot_text: SpotTextConfig = Field(default_factory=SpotTextConfig)
     overlap: OverlapConfig = Field(default_factory=OverlapConfig)
+    remove_text: RemoveTextConfig = Field(default_factory=RemoveTextConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)

@@ -74,6 +74,13 @@ STAGES: tuple[Stage, ...] = (
         ("caption_overlap",),
     ),
     Stage(
+        "remove_text",
+        "CLIP scores with the visible text filled in, beside the raw ones: RSA, RSC",
+        ("samples", "images", "spotted_text", "caption_overlap"),
+        ("text_removal_scores",),
+        uses_model=True,
+    ),
+    Stage(
         "statistics",
         "The paper's Table 1, CLIP scores by image type, and both by cluster",
         ("caption_overlap", "clip_embeddings", "cluster_assignments", "text_removal_scores"),

@@ -146,6 +146,27 @@ class OverlapConfig(Section):
     min_confidence: Share = Field(0.3, description="Spotted words below this confidence are ignored")
 
 
+class RemoveTextConfig(Section):
+    """Stage `remove_text`: how visible text is filled in, and the CLIP models that score the result."""
+
+    models: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="CLIP models side by side, each NAME/TAG, NAME/FILE or NAME/random-SEED, with the precision "
+        "of embed; null: the model of embed",
+    )
+    fill: Literal["telea", "mean_color"] = Field(
+        "telea",
+        description="telea (the paper's), or mean_color: each piece in its surroundings' mean (T-MARS)",
+    )
+    radius: int = Field(3, ge=1, le=100, description="Radius of telea, px (the paper gives none)")
+    dilation: int = Field(
+        3, ge=0, le=200, description="Polygons are widened by this on all sides, px (the paper gives none)"
+    )
+    seed: int = Field(0, description="Seed of the order that gives each sample its donor of random polygons")
+    batch_size: int = Field(16, ge=1, description="Samples per batch (up to five images each)")
+
+
 class StatisticsConfig(Section):
     """Stage `statistics`: the published quantities."""
 

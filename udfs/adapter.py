@@ -117,8 +117,9 @@ def _prepare(
     refs = [ImageRef(*(rows[index][name] for name in REFERENCE_COLUMNS)) for index in wanted]
     data = read_images(refs, max_bytes=task.limits.max_bytes)
     read = time.perf_counter()
+    prepare_row = getattr(model, "prepare_row", None)
 
-    def prepare(item: bytes | UnreadableImage) -> Any:
+    def prepare(item: bytes | UnreadableImage, row: Row) -> Any:
         if isinstance(item, UnreadableImage):
             return item
         try:
@@ -126,6 +127,8 @@ def _prepare(
         except ImageFault as fault:
             return fault
         try:
+            if prepare_row is not None:
+                return prepare_row(pixels, row)
             # A model must not open a suspicious file a second time, in this process.
             return model.prepare(pixels, None if is_guarded else item)  # type: ignore[union-attr]
         except Exception as error:  # noqa: BLE001 - one image that a model cannot take is one row
@@ -135,7 +138,8 @@ def _prepare(
     for index, row in enumerate(rows):
         if row[SKIP_COLUMN] is not None:
             batch.faults[index] = ("skipped", row[SKIP_COLUMN])
-    for index, item in zip(wanted, decoders.map(prepare, data), strict=True):
+    prepared = decoders.map(prepare, data, [rows[index] for index in wanted])
+    for index, item in zip(wanted, prepared, strict=True):
         if isinstance(item, (ImageFault, UnreadableImage)):
             batch.faults[index] = ("failed", str(item))
         else:

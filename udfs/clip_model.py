@@ -181,21 +181,23 @@ class ClipModel:
             return []
         captions = [cleaned_caption(row.get("caption")) for row in rows]
         texts = [caption for caption in captions if caption is not None]
-        image_vectors = self._embed_images(prepared)
-        text_vectors = iter(self._embed_texts(texts)) if texts else iter(())
+        image_vectors = self.embed_images(prepared)
+        text_vectors = iter(self.embed_texts(texts)) if texts else iter(())
         results: list[Result] = []
         for image_vector, caption in zip(image_vectors, captions, strict=True):
             text_vector = next(text_vectors) if caption is not None else None
             results.append(_result(image_vector, text_vector))
         return results
 
-    def _embed_images(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed_images(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """L2-normalised vectors of images as `prepare` returns them, shape (images, width); at least one."""
         import torch
 
         batch = torch.from_numpy(np.stack(prepared))
         return self._embed(self._model.encode_image, batch)
 
-    def _embed_texts(self, texts: list[str]) -> NDArray[np.float32]:
+    def embed_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """L2-normalised vectors of texts cut by `cleaned_caption`, shape (texts, width); at least one."""
         # open_clip's tokeniser remembers every word it has seen: without end on captions of the web.
         if self._token_cache is not None and len(self._token_cache) > _MAX_CACHED_TOKENS:
             self._token_cache.clear()

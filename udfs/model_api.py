@@ -51,6 +51,14 @@ class ImageModel(Protocol):
         ...
 
 
+class RowImageModel(ImageModel, Protocol):
+    """A model whose input depends on more of a sample than its image (text removal: on its polygons)."""
+
+    def prepare_row(self, image: NDArray[np.uint8], row: Row) -> Any:
+        """As `prepare`, with the sample's input columns; the adapter calls it where it exists."""
+        ...
+
+
 class ModelFactory(Protocol):
     """Loads an `ImageModel` in a worker. Picklable: a frozen dataclass that holds paths and parameters."""
 

@@ -36,6 +36,10 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
         from spark_jobs.stages.embed import clip_of
 
         clip_of(config.embed)
+    if "remove_text" in names:
+        from spark_jobs.stages.remove_text import clips_of
+
+        clips_of(config)
     if "spot_text" in names:
         from spark_jobs.stages.spot_text import spotter_of
 

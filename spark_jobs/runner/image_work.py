@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schemas import images, samples
@@ -22,7 +23,8 @@ from udfs.image_codec import DecodeLimits
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructField
 
     from spark_jobs.config import RunConfig
     from udfs.model_api import StagedFactory
@@ -66,42 +68,17 @@ def image_work(
         batch_size: Images per model batch.
         config: The run's configuration.
     """
-    images_config = config.images
-    limits = DecodeLimits(
-        max_pixels=images_config.max_pixels,
-        max_bytes=images_config.max_bytes,
-        seconds=images_config.decode_seconds,
-        memory_mb=images_config.decode_memory_mb,
-    )
-    profile = gpu_profile(config.session.gpus_per_task)
+    measure = measurer(factory, output.result_fields(), constants=constants, config=config)
 
     def compute(inputs: DataFrame) -> DataFrame:
-        from pyspark.sql.pandas.types import to_arrow_schema
-        from pyspark.sql.types import DoubleType, StructField, StructType
-
-        fields = {field.name: field for field in output.schema.fields}
-        seconds = [StructField(f"{phase}_seconds", DoubleType()) for phase in PHASES]
-        keys = [fields[name] for name in KEY_COLUMNS]
-        status = [fields["status"], fields["error"]]
-        schema = StructType([*keys, *output.result_fields(), *status, *seconds])
-        task = ImageTask(
-            factory=factory,
-            output=to_arrow_schema(schema),
-            constants=tuple(constants.items()),
-            limits=limits,
-            decode_threads=config.images.decode_threads,
-        )
-        frame = inputs.select(*KEY_COLUMNS, BATCH_COLUMN, _skip_reason(), *REFERENCE_COLUMNS, "caption")
-        if profile is not None:
-            return frame.mapInArrow(map_images(task), schema, profile=profile)
-        return frame.mapInArrow(map_images(task), schema)
+        columns = (*KEY_COLUMNS, BATCH_COLUMN, *REFERENCE_COLUMNS, "caption")
+        return measure(inputs.select(*columns, skip_reason().alias(SKIP_COLUMN)))
 
     return ShardWork(
         stage=stage,
         output=output,
         inputs=INPUTS,
-        # Not seconds and memory: they depend on the machine, and --retry-failed does failed rows again.
-        params={**factory.params, "max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes},
+        params=params_of(factory, config),
         compute=compute,
         batch_size=batch_size,
         model=next(iter(constants.values())),
@@ -109,12 +86,69 @@ def image_work(
     )
 
 
-def _skip_reason() -> Any:
+def params_of(factory: StagedFactory, config: RunConfig) -> dict[str, Any]:
+    """What decides a measured row's value."""
+    # Not seconds and memory: they depend on the machine, and --retry-failed does failed rows again.
+    limits = {"max_pixels": config.images.max_pixels, "max_bytes": config.images.max_bytes}
+    return {**factory.params, **limits}
+
+
+def measurer(
+    factory: StagedFactory,
+    results: Sequence[StructField],
+    *,
+    constants: dict[str, str],
+    config: RunConfig,
+) -> Callable[[DataFrame], DataFrame]:
+    """The one fused call of a model stage.
+
+    Args:
+        factory: Loads the model in a worker.
+        results: Columns that the model's `predict` fills, and those of `constants`.
+        constants: Result columns that are the same in every row.
+        config: The run's configuration.
+
+    Returns:
+        From sliced rows (as `udfs.adapter.map_images` wants them) to keys, results, `status`, `error` and
+        seconds by phase.
+    """
+    limits = DecodeLimits(
+        max_pixels=config.images.max_pixels,
+        max_bytes=config.images.max_bytes,
+        seconds=config.images.decode_seconds,
+        memory_mb=config.images.decode_memory_mb,
+    )
+    profile = gpu_profile(config.session.gpus_per_task)
+
+    def measure(frame: DataFrame) -> DataFrame:
+        from pyspark.sql.pandas.types import to_arrow_schema
+        from pyspark.sql.types import DoubleType, StructField, StructType
+
+        fields = {field.name: field for field in samples.TABLE.schema.fields}
+        seconds = [StructField(f"{phase}_seconds", DoubleType()) for phase in PHASES]
+        keys = [fields[name] for name in KEY_COLUMNS]
+        schema = StructType([*keys, *results, fields["status"], fields["error"], *seconds])
+        task = ImageTask(
+            factory=factory,
+            output=to_arrow_schema(schema),
+            constants=tuple(constants.items()),
+            limits=limits,
+            decode_threads=config.images.decode_threads,
+        )
+        if profile is not None:
+            return frame.mapInArrow(map_images(task), schema, profile=profile)
+        return frame.mapInArrow(map_images(task), schema)
+
+    return measure
+
+
+def skip_reason() -> Column:
+    """Why upstream has no image of a sample; null where it has one."""
     from pyspark.sql import functions as F
 
     sample = F.when(F.col("sample_status") != "ok", F.concat(F.lit("sample: "), F.col("sample_error")))
     image = F.when(F.col("image_status") != "ok", F.concat(F.lit("image: "), F.col("image_error")))
-    return F.coalesce(sample, image).alias(SKIP_COLUMN)
+    return F.coalesce(sample, image)
 
 
 def gpu_profile(gpus_per_task: float) -> ResourceProfile | None:

@@ -44,7 +44,7 @@ class ShardWork:
 
     Attributes:
         stage: Stage name.
-        output: Table it writes, one row per sample.
+        output: Table it writes, `rows_per_sample` rows per sample.
         inputs: Tables it reads; the first has a row for every sample.
         params: What decides a row's value, JSON-able.
         compute: From joined inputs (`shard_id`, `sample_id` and the inputs' names) to the result columns,
@@ -52,6 +52,9 @@ class ShardWork:
         batch_size: Samples per model batch; None for stages without a model.
         model: Name of the model, for people.
         files: Local files that workers need.
+        rows_per_sample: Rows that `compute` makes of each sample.
+        whole_shards: What a sample's input takes from the other samples of its shard, added to the joined
+            inputs before anything is cut out of a shard; None: nothing.
     """
 
     stage: str
@@ -62,6 +65,8 @@ class ShardWork:
     batch_size: int | None = None
     model: str = ""
     files: tuple[WeightFile, ...] = ()
+    rows_per_sample: int = 1
+    whole_shards: Callable[[DataFrame], DataFrame] | None = None
 
 
 @dataclass(frozen=True)

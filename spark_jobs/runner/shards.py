@@ -155,7 +155,8 @@ class _Chunks:
             finally:
                 frame.unpersist()
         self._account(counts, chunk, version, seconds=time.monotonic() - started)
-        tracking.metrics(progress.chunk_done(samples=0 if retry else counts.rows, failed=counts.failed))
+        done = 0 if retry else samples
+        tracking.metrics(progress.chunk_done(samples=done, failed=counts.failed))
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""
@@ -183,7 +184,7 @@ class _Chunks:
             frame = frame.where(F.col("shard_id").isin(shard_ids)).select("shard_id", "sample_id", *columns)
             joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], "inner")
         assert joined is not None, "a stage has at least one input"
-        return joined
+        return joined if self.work.whole_shards is None else self.work.whole_shards(joined)
 
     def _computed(self, inputs: DataFrame, chunk: list[Shard]) -> DataFrame:
         from pyspark.sql import functions as F
@@ -241,10 +242,11 @@ class _Chunks:
 
     def _check(self, counts: _Counts, samples: int, *, judge: bool) -> None:
         """Stop before the commit. A retry is not judged by its failures: it cannot be worse than what is there."""
-        if counts.rows != samples:
+        expected = samples * self.work.rows_per_sample
+        if counts.rows != expected:
             raise StageError(
-                f"{self.work.stage} made {counts.rows} rows from {samples} samples; nothing of this chunk was "
-                "written. The input changed while it was read: run again"
+                f"{self.work.stage} made {counts.rows} rows from {samples} samples, expected {expected}; nothing "
+                "of this chunk was written. The input changed while it was read: run again"
             )
         tried = counts.ok + counts.failed
         share = counts.failed / tried if tried else 0.0

@@ -19,6 +19,7 @@ from udfs.weights import WeightsError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from schemas._table import TableSpec
     from spark_jobs.config import RunConfig
     from spark_jobs.sections import EmbedConfig
 
@@ -34,7 +35,7 @@ __all__ = ["INPUTS", "run", "work"]
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Embed every image and caption that lack vectors of this model."""
-    _keep_real_scores(spark, config)
+    keep_real_scores(spark, config, clip_embeddings.TABLE)
     declared = work(config)
     report = run_shards(spark, config, declared)
     report.notes += model_notes(declared.model)
@@ -58,8 +59,13 @@ def work(config: RunConfig) -> ShardWork:
     )
 
 
-def _keep_real_scores(spark: SparkSession, config: RunConfig) -> None:
+def keep_real_scores(spark: SparkSession, config: RunConfig, spec: TableSpec) -> None:
     """Refuse to replace a real model's scores by noise only because no model was named this time.
+
+    Args:
+        spark: The session.
+        config: The run's configuration.
+        spec: The table with the scores; has a column `model`.
 
     Raises:
         ConfigError: If the dataset's current scores are a real model's and the configuration is the default.
@@ -67,14 +73,10 @@ def _keep_real_scores(spark: SparkSession, config: RunConfig) -> None:
     if config.embed.pretrained is not None or "model" in config.embed.model_fields_set:
         return
     tables = Tables(spark, config.warehouse)
-    run_key = tables.current_run_keys().get((config.dataset_name, clip_embeddings.TABLE.name))
+    run_key = tables.current_run_keys().get((config.dataset_name, spec.name))
     if run_key is None:
         return
-    rows = (
-        tables.read(clip_embeddings.TABLE, dataset=config.dataset_name, run_key=run_key)
-        .select("model")
-        .limit(1)
-    )
+    rows = tables.read(spec, dataset=config.dataset_name, run_key=run_key).select("model").limit(1)
     real = [row["model"] for row in rows.collect() if not model_notes(row["model"])]
     if real:
         architecture, _, weights = real[0].partition("/")

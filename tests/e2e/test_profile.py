@@ -16,6 +16,7 @@ import pytest
 
 from schemas import TABLES
 from spark_jobs.demo.corpus import read_truth, write_corpus
+from spark_jobs.pipeline import STAGES
 from spark_jobs.report.page import read_input_key
 from tests.e2e.cli import PARROT, REPOSITORY, environment, parrot, query, succeeding
 
@@ -110,7 +111,7 @@ def test_a_second_run_does_nothing(warehouse, corpus):
     result = succeeding(*arguments(corpus, warehouse))
     assert versions(warehouse) == before
     assert (warehouse / "report.html").stat().st_mtime_ns == report
-    for stage in ("ingest", "embed", "cluster", "spot_text", "overlap", "statistics"):
+    for stage in ("ingest", "embed", "cluster", "spot_text", "overlap", "remove_text", "statistics"):
         assert any(line.split()[:2] == [stage, "up"] for line in result.stderr.splitlines()), result.stderr
 
 
@@ -126,7 +127,7 @@ def test_the_run_is_tracked_with_a_nested_run_per_stage(warehouse):
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     }
-    assert set(stages) == {"ingest", "embed", "cluster", "spot_text", "overlap", "statistics", "report"}
+    assert set(stages) == {stage.name for stage in STAGES if stage.profiles}
     assert stages["spot_text"].data.metrics["rows"] == SAMPLES
     assert stages["spot_text"].data.metrics["samples_done"] == SAMPLES
     assert stages["overlap"].data.params["version_read spotted_text"].isdigit()

@@ -1,0 +1,189 @@
+"""Stage `remove_text`: CLIP scores of each image with its visible text filled in, beside the raw score.
+
+Samples without text are scored too, with the removal columns null and status ok: the paper's Table 2 compares
+with them, and a score from the same pass, model and batch is cheaper than a second table to join. Where the
+text of a sample is not known (its image or its spotting failed) the row is skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from schemas import caption_overlap, spotted_text, text_removal_scores
+from spark_jobs.runner.image_work import INPUTS as IMAGE_INPUTS
+from spark_jobs.runner.image_work import measurer, params_of, skip_reason
+from spark_jobs.runner.pending import Input, ShardWork
+from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.stages.embed import clip_of, keep_real_scores, model_notes
+from udfs.adapter import BATCH_COLUMN, KEY_COLUMNS, PHASES, REFERENCE_COLUMNS, SKIP_COLUMN
+from udfs.inpainting import InpaintParams
+from udfs.text_removal import RAW, RemovalFactory
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructField
+
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import EmbedConfig
+    from udfs.clip_embedding import ClipFactory
+
+TABLE = text_removal_scores.TABLE
+INPUTS = (
+    *IMAGE_INPUTS,
+    Input(
+        spotted_text.TABLE,
+        {"words": "words", "text_width": "image_width", "text_height": "image_height"},
+    ),
+    Input(
+        caption_overlap.TABLE,
+        {
+            "spotted_word_count": "spotted_word_count",
+            "co_emb_words": "co_emb_words",
+            "overlap_status": "status",
+            "overlap_error": "error",
+        },
+    ),
+)
+_SCORES = (f"score_{RAW}", *(f"score_{variant}" for variant in text_removal_scores.VARIANTS))
+_DIFFERENCES = {
+    "rsa": ("score_raw", "score_all_removed"),
+    "rsc": ("score_raw", "score_co_removed"),
+    "co_minus_all": ("score_co_removed", "score_all_removed"),
+}
+_RANDOM_SEED = re.compile(r"random-(\d+)")
+
+
+def run(spark: SparkSession, config: RunConfig) -> StageReport:
+    """Score every image's text-removal variants that lack scores of these models and this fill."""
+    if config.remove_text.models is None:
+        keep_real_scores(spark, config, TABLE)
+    declared = work(config)
+    report = run_shards(spark, config, declared)
+    for model in declared.model.split(", "):
+        report.notes += model_notes(model)
+    return report
+
+
+def work(config: RunConfig) -> ShardWork:
+    """Declare the stage.
+
+    Raises:
+        ModelError: If a model or its weights do not exist.
+    """
+    section = config.remove_text
+    fill = InpaintParams(fill=section.fill, radius=section.radius, dilation=section.dilation)
+    clips = clips_of(config)
+    models = [clip.model_id for clip in clips]
+    factory = RemovalFactory(clips, fill, batch_size=config.embed.batch_size)
+    measure = measurer(factory, _result_fields(), constants={"fill": section.fill}, config=config)
+
+    def compute(inputs: DataFrame) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        overlap = F.when(
+            F.col("overlap_status") != "ok", F.concat(F.lit("overlap: "), F.col("overlap_error"))
+        )
+        skipped = F.coalesce(skip_reason(), overlap).alias(SKIP_COLUMN)
+        columns = (*KEY_COLUMNS, BATCH_COLUMN, *REFERENCE_COLUMNS, "caption", "text", "donor")
+        return by_model(measure(inputs.select(*columns, skipped)), models)
+
+    return ShardWork(
+        stage="remove_text",
+        output=TABLE,
+        inputs=INPUTS,
+        params={**params_of(factory, config), "seed": section.seed},
+        compute=compute,
+        batch_size=section.batch_size,
+        model=", ".join(models),
+        files=factory.files,
+        rows_per_sample=len(models),
+        whole_shards=lambda inputs: with_donors(inputs, seed=section.seed),
+    )
+
+
+def clips_of(config: RunConfig) -> tuple[ClipFactory, ...]:
+    """The CLIP models that score, each once: those of the section, else that of `embed`."""
+    names = config.remove_text.models
+    sections = [config.embed] if names is None else [_named(name, config.embed) for name in names]
+    found = {clip.model_id: clip for clip in map(clip_of, sections)}
+    return tuple(found.values())
+
+
+def with_donors(inputs: DataFrame, *, seed: int) -> DataFrame:
+    """Give each sample its text, and its donor: the next sample with text by seeded hash, in a ring.
+
+    Args:
+        inputs: The stage's joined inputs, of whole shards.
+        seed: Another seed gives other donors.
+
+    Returns:
+        The rows with `text` (the words that `overlap` counted, and the co-emb ones among the caption's; null
+        without any) and `donor` (another sample's id, text and image size; null without text or other).
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    texts = inputs.withColumn("text", _text()).drop("words", "spotted_word_count", "co_emb_words")
+    has_text = F.col("text").isNotNull()
+    in_ring = Window.partitionBy("shard_id", has_text).orderBy(
+        F.xxhash64(F.lit(seed).cast("long"), "sample_id"), "sample_id"
+    )
+    whole_ring = in_ring.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    itself = F.struct(
+        "sample_id", "text", F.col("text_width").alias("width"), F.col("text_height").alias("height")
+    )
+    following = F.coalesce(F.lead(itself).over(in_ring), F.first(itself).over(whole_ring))
+    rows = texts.withColumn("donor", following)
+    is_other = has_text & (F.col("donor.sample_id") != F.col("sample_id"))
+    return rows.withColumn("donor", F.when(is_other, F.col("donor")))
+
+
+def by_model(measured: DataFrame, models: list[str]) -> DataFrame:
+    """From one row per sample, with `scores` in the models' order, to one row per sample and model."""
+    from pyspark.sql import functions as F
+
+    kept = [name for name in measured.columns if name != "scores" and not name.endswith("_seconds")]
+    # The sample's seconds count once, however many models it has.
+    seconds = [
+        F.when(F.col("position") == 0, F.col(f"{phase}_seconds")).otherwise(0.0).alias(f"{phase}_seconds")
+        for phase in PHASES
+    ]
+    rows = measured.select("*", F.posexplode(F.array(*map(F.lit, models))).alias("position", "model"))
+    score = F.get("scores", F.col("position"))
+    scored = rows.select(*kept, "model", *seconds, *(score[name].alias(name) for name in _SCORES))
+    return scored.withColumns({name: F.col(a) - F.col(b) for name, (a, b) in _DIFFERENCES.items()})
+
+
+def _text() -> Column:
+    """The words that `overlap` counted, whatever minimum confidence it had: the most confident so many."""
+    from pyspark.sql import functions as F
+
+    count = F.col("spotted_word_count")
+    confidences = F.sort_array(F.transform("words", lambda word: word["confidence"]), asc=False)
+    lowest = F.get(confidences, count - 1)
+    words = F.transform(
+        F.filter("words", lambda word: word["confidence"] >= lowest),
+        lambda word: F.struct(word["text"].alias("text"), word["polygon"].alias("polygon")),
+    )
+    return F.when(count > 0, F.struct(words.alias("words"), F.col("co_emb_words").alias("co_emb_words")))
+
+
+def _result_fields() -> list[StructField]:
+    """What the worker returns per sample: the scores as a list, one entry per model."""
+    from pyspark.sql.types import ArrayType, StructField, StructType
+
+    fields = {field.name: field for field in TABLE.schema.fields}
+    shares = [field for name, field in fields.items() if name.startswith("mask_share_")]
+    scores = StructField("scores", ArrayType(StructType([fields[name] for name in _SCORES])))
+    return [fields["fill"], fields["donor_id"], *shares, scores]
+
+
+def _named(name: str, embed: EmbedConfig) -> EmbedConfig:
+    """The section of a model given as the column `model` shows it."""
+    model, _, pretrained = name.partition("/")
+    seeded = _RANDOM_SEED.fullmatch(pretrained)
+    if seeded:
+        return embed.model_copy(update={"model": model, "pretrained": None, "seed": int(seeded[1])})
+    return embed.model_copy(update={"model": model, "pretrained": pretrained or None})

@@ -1,0 +1,290 @@
+"""Stage `remove_text` on drawn images, against a plain loop: decode, `cv2.inpaint` over the whole image, embed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from schemas import caption_overlap, images, samples, spotted_text, text_removal_scores
+from schemas.text_removal_scores import VARIANTS
+from spark_jobs.config import load_config
+from spark_jobs.errors import ConfigError
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.stages.embed import clip_of
+from spark_jobs.stages.remove_text import clips_of, run, with_donors
+from spark_jobs.tables import Tables
+from tests.builders import image_bytes
+from udfs.image_codec import DecodeLimits, decode
+from udfs.tokens import normalised_words
+
+TABLE = text_removal_scores.TABLE
+MODELS = ("parrot-tiny/random-0", "parrot-tiny/random-1")
+DILATION, RADIUS = 2, 3
+# Caption and spotted words with their confidence, by sample; None: text was not spotted.
+PAIRS = {
+    "a-parrot": ("NO 1 sale", [("NO", 0.9), ("1", 0.9)]),
+    "a-part": ("sale of shoes", [("SALE!", 0.8), ("open", 0.7), ("dim", 0.1)]),
+    "a-other": ("a dog", [("cat", 0.5)]),
+    "a-no-text": ("a hill", []),
+    "a-dim-only": ("a dim hill", [("dim", 0.1)]),
+    "a-no-caption": (None, [("word", 0.9)]),
+    "a-damaged": ("broken word", [("word", 0.9)]),
+    "a-unspotted": ("what it says", None),
+    "b-alone": ("alone at night", [("alone", 0.9)]),
+    "b-no-text": ("nothing", []),
+}
+SIZES = {name: (60 + 7 * number, 80 - 5 * number) for number, name in enumerate(PAIRS)}
+
+
+def put(spark, config, spec, rows):
+    """Write a table's rows, each a mapping of some columns, under the run key of its name."""
+    tables = Tables(spark, config.warehouse)
+    tables.create(spec)
+    common = {"dataset": "test", "run_key": spec.name, "input_key": "i", "status": "ok"}
+    values = [tuple({**common, **row}.get(name) for name in spec.columns) for row in rows]
+    frame = spark.createDataFrame(values, spec.schema)
+    tables.replace(spec, frame, dataset="test", run_key=spec.name)
+    log = RunLog(tables, spec, stage=spec.name, dataset="test", run_key=spec.name, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def polygon_of(name, place):
+    """A word's place: the first ones side by side at the top, so that their margins overlap."""
+    _, height = SIZES[name]
+    left, top = 1.5 + 20 * (place % 2), 0.0 if place < 2 else height - 12.0
+    return [(left, top), (left + 17, top), (left + 17, top + 9.5), (left, top + 9.5)]
+
+
+def counted(name, confidence=0.3):
+    """Texts that overlap counts, with their place among the words."""
+    words = PAIRS[name][1] or []
+    return [(text, place) for place, (text, sure) in enumerate(words) if sure >= confidence]
+
+
+def co_emb(name):
+    caption = set(normalised_words(PAIRS[name][0]))
+    return [word for text, _ in counted(name) for word in normalised_words(text) if word in caption]
+
+
+@pytest.fixture
+def config(tmp_path, tmp_path_factory):
+    return configured(tmp_path)
+
+
+def configured(folder, *overrides):
+    return load_config(
+        options={"warehouse": str(folder / "warehouse"), "dataset": "test"},
+        overrides=(
+            "tracking.enabled=false",
+            f"embed.cache_dir={folder / 'weights'}",
+            f"remove_text.models=[{', '.join(MODELS)}]",
+            f"remove_text.dilation={DILATION}",
+            "runner.min_failed_rows=100",
+            *overrides,
+        ),
+    )
+
+
+@pytest.fixture
+def files(spark, config, tmp_path):
+    """Image files by sample, and the four tables that the stage reads."""
+    paths = {}
+    for number, name in enumerate(PAIRS):
+        data = image_bytes("PNG", size=SIZES[name], color=(number * 23, 90, 150), text="NO 1 SALE")
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(data[: len(data) // 2] if name == "a-damaged" else data)
+        paths[name] = path
+    keys = {name: {"shard_id": name[0], "sample_id": name} for name in PAIRS}
+    put(spark, config, samples.TABLE, [
+        {**keys[name], "source_key": name, "caption": caption} for name, (caption, _) in PAIRS.items()
+    ])  # fmt: skip
+    put(spark, config, images.TABLE, [{**keys[name], "image_uri": str(paths[name])} for name in PAIRS])
+    put(spark, config, spotted_text.TABLE, [spotted_row(name, keys[name]) for name in PAIRS])
+    put(spark, config, caption_overlap.TABLE, [overlap_row(name, keys[name]) for name in PAIRS])
+    return paths
+
+
+def spotted_row(name, key):
+    words = PAIRS[name][1]
+    if words is None:
+        return {**key, "spotter": "s", "status": "failed", "error": "damaged"}
+    found = [(text, sure, polygon_of(name, place), 0) for place, (text, sure) in enumerate(words)]
+    width, height = SIZES[name]
+    return {**key, "spotter": "s", "words": found, "image_width": width, "image_height": height}
+
+
+def overlap_row(name, key):
+    if PAIRS[name][1] is None:
+        return {**key, "status": "skipped", "error": "spot_text: damaged"}
+    return {**key, "spotted_word_count": len(counted(name)), "co_emb_words": co_emb(name)}
+
+
+def rows_of(spark, config):
+    rows = Tables(spark, config.warehouse).read(TABLE).drop("run_key", "input_key").collect()
+    return {(row["sample_id"], row["model"]): row.asDict() for row in rows}
+
+
+def polygons_by_variant(name, donor):
+    def words(of, *, only_co):
+        wanted = set(co_emb(of))
+        return [
+            np.array(polygon_of(of, place))
+            for text, place in counted(of)
+            if not only_co or wanted & set(normalised_words(text))
+        ]
+
+    found = {"all_removed": words(name, only_co=False), "co_removed": words(name, only_co=True)}
+    if donor is not None:
+        scale = np.array(SIZES[name]) / np.array(SIZES[donor])
+        found["random_all_removed"] = [polygon * scale for polygon in words(donor, only_co=False)]
+        found["random_co_removed"] = [polygon * scale for polygon in words(donor, only_co=True)]
+    return found
+
+
+def whole_image_fill(pixels, polygons):
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    for polygon in polygons:
+        height, width = mask.shape
+        clipped = np.clip(polygon, 0, (width, height))  # axis-parallel here
+        cv2.fillPoly(mask, [np.rint((clipped - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    side = 2 * DILATION + 1
+    mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return cv2.inpaint(pixels, mask, RADIUS, cv2.INPAINT_TELEA), (mask > 0).mean()
+
+
+def expected_scores(clip, path, name, donor):
+    """Scores and mask shares of the plain loop; a variant that does not exist is absent."""
+    pixels, _ = decode(path.read_bytes(), DecodeLimits())
+    shown = {"raw": (pixels, None)}
+    for variant, polygons in polygons_by_variant(name, donor).items() if counted(name) else ():
+        if polygons:
+            shown[variant] = whole_image_fill(pixels, polygons)
+    scores, shares = {}, {}
+    for variant, (image, share) in shown.items():
+        (row,) = clip.predict([clip.prepare(image)], [{"caption": PAIRS[name][0]}])
+        scores[variant], shares[variant] = row["clip_score"], share
+    return scores, shares
+
+
+def test_scores_equal_a_plain_loop_whatever_the_batches(spark, config, files, tmp_path):
+    report = run(spark, config)
+    found = rows_of(spark, config)
+    assert set(found) == {(name, model) for name in PAIRS for model in MODELS}
+    assert (report.failed, report.skipped, len(report.notes)) == (2, 2, 2)
+    assert {found["a-damaged", model]["status"] for model in MODELS} == {"failed"}
+    assert found["a-unspotted", MODELS[0]]["error"] == "overlap: spot_text: damaged"
+    assert found["b-alone", MODELS[0]]["donor_id"] is None
+    compared = 0
+    for clip, model in zip([factory.load() for factory in clips_of(config)], MODELS, strict=True):
+        for name in PAIRS:
+            row = found[name, model]
+            if row["status"] != "ok":
+                continue
+            scores, shares = expected_scores(clip, files[name], name, row["donor_id"])
+            for variant in ("raw", *VARIANTS):
+                expected = scores.get(variant)
+                close = None if expected is None else pytest.approx(expected, abs=1e-4)
+                assert row[f"score_{variant}"] == close, (name, variant)
+                compared += expected is not None
+            for variant in VARIANTS:
+                share = shares.get(variant)
+                assert row[f"mask_share_{variant}"] == (None if share is None else pytest.approx(share))
+            assert_differences(row)
+    assert compared == 2 * 20
+    assert not np.isclose(found["a-part", MODELS[0]]["score_raw"], found["a-part", MODELS[1]]["score_raw"])
+
+    assert run(spark, config).did_nothing
+    tables, run_key = Tables(spark, config.warehouse), report.run_keys[TABLE.name]
+    tables.replace(TABLE, tables.read(TABLE).limit(0), dataset="test", run_key=run_key)
+    other = configured(tmp_path, "remove_text.batch_size=2", "embed.batch_size=3", "runner.slice_batches=1")
+    assert run(spark, other).run_keys[TABLE.name] == run_key
+    for key, again in rows_of(spark, config).items():
+        for column, value in again.items():
+            close = (
+                pytest.approx(found[key][column], abs=1e-4)
+                if isinstance(value, float)
+                else found[key][column]
+            )
+            assert value == close, (key, column)
+
+
+def assert_differences(row):
+    for name, first, second in (
+        ("rsa", "score_raw", "score_all_removed"),
+        ("rsc", "score_raw", "score_co_removed"),
+        ("co_minus_all", "score_co_removed", "score_all_removed"),
+    ):
+        if row[first] is None or row[second] is None:
+            assert row[name] is None
+        else:
+            assert row[name] == pytest.approx(row[first] - row[second], abs=1e-6)
+
+
+def test_retried_rows_get_the_donors_of_the_whole_shard_and_nothing_else_changes(spark, config, files):
+    single = config.model_copy(
+        update={"remove_text": config.remove_text.model_copy(update={"models": MODELS[:1]})}
+    )
+    run(spark, single)
+    before, version = rows_of(spark, config), Tables(spark, config.warehouse).version(TABLE)
+    assert run(spark, single).did_nothing
+    assert Tables(spark, config.warehouse).version(TABLE) == version
+    files["a-damaged"].write_bytes(image_bytes("PNG", size=SIZES["a-damaged"], text="mended"))
+    run(spark, single.model_copy(update={"retry_failed": True}))
+    after = rows_of(spark, config)
+    mended = after.pop(("a-damaged", MODELS[0]))
+    assert mended["status"] == "ok"
+    assert counted(mended["donor_id"])
+    assert mended["score_random_all_removed"] is not None
+    del before["a-damaged", MODELS[0]]
+    assert after == before
+
+
+def inputs_of(spark, order):
+    rows = []
+    for name in order:
+        words = [(text, sure, [(0.0, 0.0)], 0) for text, sure in PAIRS[name][1] or []]
+        rows.append((name[0], name, words, len(counted(name)), [], 10, 10))
+    words_type = spotted_text.TABLE.schema["words"].dataType.simpleString()
+    return spark.createDataFrame(
+        rows,
+        f"shard_id string, sample_id string, words {words_type}, spotted_word_count int, "
+        "co_emb_words array<string>, text_width int, text_height int",
+    )
+
+
+def donors(frame, seed=0):
+    rows = (
+        with_donors(frame, seed=seed).select("sample_id", F.col("donor.sample_id").alias("donor")).collect()
+    )
+    assert len(rows) == len(PAIRS)
+    return {row["sample_id"]: row["donor"] for row in rows}
+
+
+def test_donors_form_a_ring_that_does_not_depend_on_the_order_of_rows(spark):
+    found = donors(inputs_of(spark, PAIRS))
+    assert donors(inputs_of(spark, reversed(PAIRS)).repartition(5)) == found
+    with_text = {name for name in PAIRS if name.startswith("a-") and counted(name)}
+    assert {name for name, donor in found.items() if donor is not None} == with_text
+    ring, name = [], "a-parrot"
+    while name not in ring:
+        ring.append(name)
+        name = found[name]
+    assert set(ring) == with_text
+    assert any(donors(inputs_of(spark, PAIRS), seed=seed) != found for seed in (1, 2, 3))
+
+
+def test_noise_does_not_take_the_place_of_a_real_models_scores(spark, config):
+    put(spark, config, TABLE, [
+        {"shard_id": "a", "sample_id": "1", "model": "ViT-B-32/laion2b_s34b_b79k", "fill": "telea"}
+    ])  # fmt: skip
+    default = load_config(options={"warehouse": config.warehouse, "dataset": "test"})
+    with pytest.raises(ConfigError, match="has scores of ViT-B-32/laion2b_s34b_b79k"):
+        run(spark, default)
+
+
+def test_models_are_named_as_the_table_names_them(config):
+    assert [clip.model_id for clip in clips_of(config)] == list(MODELS)
+    without = config.model_copy(update={"remove_text": type(config.remove_text)()})
+    assert clips_of(without) == (clip_of(config.embed),)

@@ -1,0 +1,227 @@
+"""Text removal: polygons of an image filled in from what is around them (paper section 5.1).
+
+Only the surroundings of the polygons are worked on, and the result is pixel for pixel that of one
+`cv2.inpaint` call over the whole image: Telea's method (2004) looks no farther from the mask than `margin_of`.
+A fill is one function; to add one, write it and give it a name in `FILLS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from udfs import geometry
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_SUBPIXEL_BITS = 4  # fillPoly takes corners as integers: here sixteenths of a px
+
+
+@dataclass(frozen=True)
+class InpaintParams:
+    """What decides a filled image.
+
+    Attributes:
+        fill: Key of `FILLS`.
+        radius: Neighbourhood that Telea's method averages over, px (OpenCV's `inpaintRadius`), 1 to 100.
+        dilation: Polygons are widened by this much on all sides, px; at least 0.
+    """
+
+    fill: str = "telea"
+    radius: int = 3
+    dilation: int = 3
+
+    def as_json(self) -> dict[str, Any]:
+        """The parameters as JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Polygons that are near each other, with the part of the image that decides what fills them.
+
+    Attributes:
+        left: First column of the part, px.
+        top: First row of the part, px.
+        mask: The part's mask, shape (height, width), uint8: 255 where text is removed, else 0.
+    """
+
+    left: int
+    top: int
+    mask: NDArray[np.uint8]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The part as an index into the image."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+Fill = Callable[["NDArray[np.uint8]", "NDArray[np.uint8]", InpaintParams], "NDArray[np.uint8]"]
+"""From a part of an image (height, width, 3), its mask and the parameters to the filled part."""
+
+
+def inpaint(
+    pixels: NDArray[np.uint8], polygons: Sequence[ArrayLike], params: InpaintParams
+) -> NDArray[np.uint8]:
+    """Fill polygons of an image in.
+
+    Args:
+        pixels: Image, shape (height, width, 3), uint8; not changed.
+        polygons: Polygons, each of shape (points, 2), px of the image; those without area in it are ignored.
+        params: How to fill.
+
+    Returns:
+        A new image of the same shape. Where the polygons cover all of it there is nothing to fill from, and
+        Telea's method leaves it as it is (as OpenCV does).
+
+    Raises:
+        ValueError: If there is no such fill.
+    """
+    height, width = pixels.shape[:2]
+    return fill_regions(pixels, regions_of(polygons, width=width, height=height, params=params), params)
+
+
+def fill_regions(
+    pixels: NDArray[np.uint8], regions: Sequence[Region], params: InpaintParams
+) -> NDArray[np.uint8]:
+    """`inpaint` for regions as `regions_of` gives them."""
+    fill = fill_named(params.fill)
+    filled = pixels.copy()
+    for region in regions:
+        part = np.ascontiguousarray(pixels[region.place])
+        is_removed = region.mask > 0
+        filled[region.place][is_removed] = fill(part, region.mask, params)[is_removed]
+    return filled
+
+
+def regions_of(
+    polygons: Sequence[ArrayLike], *, width: int, height: int, params: InpaintParams
+) -> list[Region]:
+    """Group polygons that may influence each other, and draw each group's mask.
+
+    Args:
+        polygons: As for `inpaint`.
+        width: Image width, px.
+        height: Image height, px.
+        params: Dilation, and radius for the margin.
+
+    Returns:
+        Regions whose masks do not overlap; none where no polygon has an area in the image.
+    """
+    clipped = [geometry.clip_to_image(polygon, width=width, height=height) for polygon in polygons]
+    drawn = [polygon for polygon in clipped if len(polygon)]
+    if not drawn:
+        return []
+    # A pixel for rounding, so that a box holds all that is drawn of its polygon.
+    reach = params.dilation + margin_of(params) + 1
+    low = np.array([np.floor(polygon.min(axis=0)) for polygon in drawn]) - reach
+    high = np.array([np.ceil(polygon.max(axis=0)) for polygon in drawn]) + reach
+    regions = []
+    for members in _touching(low, high):
+        left, top = np.maximum(low[members].min(axis=0), 0).astype(int)
+        right, bottom = np.minimum(high[members].max(axis=0), (width, height)).astype(int)
+        shifted = [drawn[index] - (left, top) for index in members]
+        mask = _mask(shifted, width=right - left, height=bottom - top, dilation=params.dilation)
+        if mask.any():
+            regions.append(Region(int(left), int(top), mask))
+    return regions
+
+
+def mask_share(regions: Sequence[Region], *, width: int, height: int) -> float:
+    """Share of the image's pixels that the regions remove, 0 to 1."""
+    return sum(int(np.count_nonzero(region.mask)) for region in regions) / (width * height)
+
+
+def margin_of(params: InpaintParams) -> int:
+    """How far around the mask a fill may look, px.
+
+    Twice the radius plus two: OpenCV estimates distances up to the radius outside the mask, and averages over
+    a radius from there. Found exact by comparison with whole-image calls.
+    """
+    return 2 * params.radius + 2
+
+
+def fill_named(name: str) -> Fill:
+    """The fill of that name.
+
+    Raises:
+        ValueError: If there is none; names those there are.
+    """
+    if name not in FILLS:
+        close = difflib.get_close_matches(name, FILLS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ValueError(f"Unknown fill {name!r}.{hint} Known: {', '.join(FILLS)}.")
+    return FILLS[name]
+
+
+def _telea(part: NDArray[np.uint8], mask: NDArray[np.uint8], params: InpaintParams) -> NDArray[np.uint8]:
+    """OpenCV's fast marching method after Telea, 2004: the paper's choice."""
+    import cv2
+
+    filled: NDArray[np.uint8] = cv2.inpaint(part, mask, params.radius, cv2.INPAINT_TELEA)
+    return filled
+
+
+def _mean_color(part: NDArray[np.uint8], mask: NDArray[np.uint8], params: InpaintParams) -> NDArray[np.uint8]:
+    """Each connected piece of the mask in the mean colour of what surrounds it, as T-MARS describes its fill.
+
+    Surroundings are the unmasked pixels within `margin_of`. Where there are none, the piece's own mean is
+    taken, which is what Fondant's variant of T-MARS does everywhere.
+    """
+    import cv2
+
+    filled = part.copy()
+    side = 2 * margin_of(params) + 1
+    kernel = np.ones((side, side), np.uint8)
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    for label in range(1, count):
+        piece = (labels == label).astype(np.uint8)
+        around = (cv2.dilate(piece, kernel) > 0) & (mask == 0)
+        source = part[around] if around.any() else part[piece > 0]
+        filled[piece > 0] = np.rint(source.mean(axis=0)).astype(np.uint8)
+    return filled
+
+
+FILLS: dict[str, Fill] = {"telea": _telea, "mean_color": _mean_color}
+"""Name in the configuration -> fill."""
+
+
+def _touching(low: NDArray[np.float64], high: NDArray[np.float64]) -> list[list[int]]:
+    """Groups of boxes (corners of shape (boxes, 2)) that touch or overlap, directly or through others."""
+    left = set(range(len(low)))
+    groups = []
+    while left:
+        group, todo = [], [left.pop()]
+        while todo:
+            here = todo.pop()
+            group.append(here)
+            others = np.array(sorted(left), dtype=int)
+            meets = (low[others] <= high[here]).all(axis=1) & (high[others] >= low[here]).all(axis=1)
+            found = others[meets].tolist()
+            left.difference_update(found)
+            todo.extend(found)
+        groups.append(sorted(group))
+    return groups
+
+
+def _mask(
+    polygons: Sequence[NDArray[np.float64]], *, width: int, height: int, dilation: int
+) -> NDArray[np.uint8]:
+    import cv2
+
+    mask = np.zeros((height, width), np.uint8)
+    for polygon in polygons:
+        # Half a px: a pixel's centre is at integer coordinates there. One call each: in a common one, two
+        # polygons would cancel where they overlap.
+        corners = np.rint((polygon - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 255, shift=_SUBPIXEL_BITS)
+    if dilation:
+        side = 2 * dilation + 1
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return mask
