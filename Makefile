@@ -23,7 +23,7 @@ lint: $(VENV)/ready ## Check style and types
 	$(BIN)/mypy
 
 bench: $(VENV)/ready check-java ## Run the benchmarks (minutes each); they print ratios
-	for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/[a-z]*.py; do echo "== $$file" && $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 lock: $(VENV)/ready ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

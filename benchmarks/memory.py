@@ -9,6 +9,7 @@ corpus. Memory must not grow with the number of shards.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -46,18 +47,30 @@ def main() -> None:
 
 
 def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
-    """Peak resident bytes of a command: driver, JVM, largest Python worker, and all together."""
-    command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments), "--warehouse", str(warehouse)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    """Peak resident bytes of a `parrot` command: driver, JVM, largest Python worker, and all together."""
+    code, peaks = watched([*arguments, "--warehouse", warehouse])
+    if code:
+        raise SystemExit(f"the run failed with exit code {code}")
+    return peaks
+
+
+def watched(arguments: list[object], *, log: Path = Path(os.devnull)) -> tuple[int, dict[str, int]]:
+    """Run a `parrot` command; its exit code, and its peak resident bytes by kind of process.
+
+    Args:
+        arguments: The command's arguments.
+        log: Where its progress and errors go.
+    """
+    command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)]
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stderr=errors)
     peaks = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
     while process.poll() is None:
         found = resident(psutil.Process(process.pid))
         for kind, value in found.items():
             peaks[kind] = max(peaks[kind], value)
         time.sleep(0.2)
-    if process.returncode:
-        raise SystemExit(f"the run failed with exit code {process.returncode}")
-    return peaks
+    return process.returncode, peaks
 
 
 def resident(driver: psutil.Process) -> dict[str, int]:

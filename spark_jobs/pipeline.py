@@ -104,6 +104,8 @@ STAGES: tuple[Stage, ...] = (
             "caption_overlap",
             "stat_overall",
             "stat_clip_score",
+            "cluster_assignments",
+            "stat_cluster",
             "text_removal_scores",
             "stat_text_removal",
             "stat_text_removal_cluster",

@@ -178,7 +178,16 @@ class ReportConfig(Section):
         None, description="File or URI of the report; null: report.html in the warehouse"
     )
     samples_per_type: int = Field(8, ge=0, description="Gallery samples per image type")
+    cluster_groups: int = Field(
+        12, ge=0, description="Groups of clusters shown per dataset, the largest first"
+    )
+    samples_per_group: int = Field(4, ge=0, description="Gallery samples per group of clusters")
     seed: int = Field(0, description="Seed of the gallery's sample")
+    removal_samples: int = Field(
+        6,
+        ge=0,
+        description="Gallery samples whose score falls most, and rises most, when their text is removed",
+    )
     blur_unsafe: bool = Field(
         True, description="Whether images that the source marks as unsafe are blurred in the gallery"
     )

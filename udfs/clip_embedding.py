@@ -72,8 +72,7 @@ def resolve(
     config = _architecture_config(architecture)
     # Before the weights: a missing tokeniser should not show after a download.
     tokenizer = _portable_tokenizer(architecture, config, Path(cache_dir))
-    is_random = pretrained is None or pretrained in ("", RANDOM)
-    if is_random:
+    if pretrained is None or pretrained in ("", RANDOM):
         source = _random_source(architecture, config, seed=seed, cache_dir=Path(cache_dir))
     else:
         source = _pretrained_source(architecture, str(pretrained))
@@ -88,7 +87,6 @@ def resolve(
         weights=source.weights,
         tokenizer=tokenizer,
         precision=precision,
-        is_random=is_random,
     )
 
 

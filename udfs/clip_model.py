@@ -47,7 +47,6 @@ class ClipFactory:
         weights: The checkpoint.
         tokenizer: Pickled tokeniser where it comes from a hub; None where open_clip has it itself.
         precision: `fp32`, or `bf16` or `fp16` (autocast).
-        is_random: Whether the weights are seeded random numbers.
     """
 
     model_id: str
@@ -58,7 +57,6 @@ class ClipFactory:
     weights: WeightFile
     tokenizer: WeightFile | None = None
     precision: str = "fp32"
-    is_random: bool = False
 
     @property
     def files(self) -> tuple[WeightFile, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -25,52 +26,98 @@ def print_plan(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> N
     """Print the plan; nothing is written."""
     tables = Tables(spark, config.warehouse)
     rates = _rates(tables)
-    current = tables.current_run_keys()
-    dataset = config.dataset_name
-    upstream_pending: dict[str, int | None] = {}
-    waits_for: dict[str, None] = {}
+    planner = _Planner(tables, config)
     shown = Table("stage", "pending shards", "pending samples", "model", "about")
     for stage in stages:
-        model = ""
-        if stage.name == "ingest":
-            if config.source is not None:
-                ingest = plan_ingest(tables, config)
-                upstream_pending = {shard.shard_id: shard.samples for shard in ingest.pending}
-            current.update({(dataset, table): RUN_KEY for table in stage.writes})
-            pending: dict[str, int | None] = dict(upstream_pending)
-        else:
-            work = _work(stage, config)
-            if work is None:
-                shown.add_row(stage.name, "", "", "", "")
-                continue
-            model = work.model
-            try:
-                plan = plan_work(tables, work, dataset=dataset, limit=config.limit, current=current)
-            except StageError:
-                pending = dict(upstream_pending)
-            else:
-                pending = {**upstream_pending, **{shard.shard_id: shard.samples for shard in plan.pending}}
-                current[dataset, work.output.name] = plan.run_key
-                waits_for.update({plan.waits_for: None} if plan.waits_for else {})
-            upstream_pending = {**upstream_pending, **pending}
-        shown.add_row(
-            stage.name,
-            f"{len(pending):,}",
-            _samples(pending),
-            model,
-            _estimate(pending, rates.get(stage.name), waits=bool(waits_for)),
-        )
+        planned = planner.plan(stage)
+        if isinstance(planned, str):
+            shown.add_row(stage.name, "", "", "", planned)
+            continue
+        estimate = _estimate(planned.pending, rates.get(stage.name), waits=bool(planner.sentences))
+        shards = f"{len(planned.pending):,}"
+        shown.add_row(stage.name, shards, _samples(planned.pending), planned.model, estimate)
     console.print(shown)
-    for sentence in waits_for:
+    for sentence in planner.sentences:
         console.print(sentence, soft_wrap=True)
     console.print("Nothing was done. Times come from earlier runs in this warehouse, at their speed.")
 
 
-def _work(stage: Stage, config: RunConfig) -> ShardWork | None:
-    """The stage's declaration, where it works shard by shard."""
-    declare = getattr(importlib.import_module(f"spark_jobs.stages.{stage.name}"), "work", None)
-    declared: ShardWork | None = declare(config) if declare is not None else None
-    return declared
+@dataclass(frozen=True)
+class _Planned:
+    """What one stage would do: samples by pending shard (None: unknown), and its model for people."""
+
+    pending: dict[str, int | None]
+    model: str = ""
+
+
+class _Planner:
+    """Plans stage after stage, as if each had done what was planned before.
+
+    Attributes:
+        sentences: What a person must know, in order.
+    """
+
+    def __init__(self, tables: Tables, config: RunConfig) -> None:
+        self._tables = tables
+        self._config = config
+        self._current = tables.current_run_keys()
+        self._pending: dict[str, dict[str, int | None]] = {}  # by table that would be written
+        self.sentences: dict[str, None] = {}
+
+    def plan(self, stage: Stage) -> _Planned | str:
+        """Plan a stage; a word instead where shards say nothing about it."""
+        if stage.name == "ingest":
+            planned = self._ingest(stage)
+        else:
+            try:
+                work, model = self._declared(stage)
+            except StageError as error:
+                self.sentences[str(error)] = None
+                return "cannot run"
+            if work is None:
+                return "if its tables changed"
+            planned = _Planned(self._shards(stage, work), model)
+        self._pending.update(dict.fromkeys(stage.writes, planned.pending))
+        return planned
+
+    def _ingest(self, stage: Stage) -> _Planned:
+        self._current.update({(self._config.dataset_name, table): RUN_KEY for table in stage.writes})
+        if self._config.source is None:
+            return _Planned({})
+        plan = plan_ingest(self._tables, self._config)
+        return _Planned({shard.shard_id: shard.samples for shard in plan.pending})
+
+    def _declared(self, stage: Stage) -> tuple[ShardWork | None, str]:
+        """The stage's declaration, where it works shard by shard, and its model."""
+        module = importlib.import_module(f"spark_jobs.stages.{stage.name}")
+        if stage.name == "cluster":
+            is_pending = bool(self._upstream(stage))
+            plan = module.plan_cluster(
+                self._tables, self._config, current=self._current, is_input_pending=is_pending
+            )
+            return plan.work, plan.model
+        declare = getattr(module, "work", None)
+        declared: ShardWork | None = declare(self._config) if declare is not None else None
+        return declared, "" if declared is None else declared.model
+
+    def _shards(self, stage: Stage, work: ShardWork) -> dict[str, int | None]:
+        dataset, upstream = self._config.dataset_name, self._upstream(stage)
+        limit = self._config.limit
+        try:
+            plan = plan_work(self._tables, work, dataset=dataset, limit=limit, current=self._current)
+        except StageError:
+            return upstream
+        self._current[dataset, work.output.name] = plan.run_key
+        if plan.waits_for:
+            self.sentences[plan.waits_for] = None
+        return {**upstream, **{shard.shard_id: shard.samples for shard in plan.pending}}
+
+    def _upstream(self, stage: Stage) -> dict[str, int | None]:
+        """Shards that would be written, before it, to a table that the stage reads."""
+        pending: dict[str, int | None] = {}
+        for table in stage.reads:
+            pending.update(self._pending.get(table, {}))
+        return pending
 
 
 def _rates(tables: Tables) -> dict[str, float]:

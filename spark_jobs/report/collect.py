@@ -12,21 +12,39 @@ from schemas import (
     TABLES,
     caption_overlap,
     clip_embeddings,
+    cluster_assignments,
     images,
     spotted_text,
     stat_clip_score,
+    stat_cluster,
     stat_overall,
+    stat_relative_score,
+    stat_text_removal,
+    stat_text_removal_cluster,
+    text_removal_scores,
 )
 from spark_jobs.pipeline import STAGES
+from spark_jobs.report.cluster_reading import clusters_key, drawn_by_group, largest_groups
 from spark_jobs.report.content import (
     IMAGE_TYPES,
+    ClusterContent,
     DatasetContent,
     FrequentError,
     GallerySample,
     Generation,
     Reading,
+    RemovalContent,
+    RemovalSample,
     ReportContent,
     StageAccount,
+)
+from spark_jobs.report.text_removal_reading import (
+    SCORE_COLUMNS,
+    fill_of,
+    gallery_model,
+    most_changed,
+    removed_words,
+    without_text,
 )
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
@@ -49,6 +67,7 @@ _ACCOUNTED = {
 }
 _READ = next(stage.reads for stage in STAGES if stage.name == "report")
 _FREQUENT_ERRORS = 10
+_OVERLAP_COLUMNS = ("image_type", "co_emb_words", "cotr", "fuzzy_cotr")
 _GALLERY_SIDE = 512
 _GALLERY_PIXELS = DecodeLimits(max_pixels=64_000_000)
 # What LAION and the sets after its example write for images that are safe; every other label is not.
@@ -145,6 +164,8 @@ class _Collector:
             errors=tuple(self._errors()),
             notes=notes,
             gallery=tuple(self._gallery()),
+            clusters=self._clusters(),
+            text_removal=self._text_removal(),
         )
 
     def _current(self, name: str) -> DataFrame | None:
@@ -183,19 +204,95 @@ class _Collector:
         overlap = self._current(caption_overlap.TABLE.name)
         if overlap is None or not self._config.samples_per_type:
             return []
-        rows = [row for kind in IMAGE_TYPES for row in self._drawn(overlap, kind.name)]
+        return self._pictured([row for kind in IMAGE_TYPES for row in self._drawn(overlap, kind.name)])
+
+    def _pictured(self, rows: list[dict[str, Any]]) -> list[GallerySample]:
+        """The samples of rows of `_described`, with their pictures."""
+        return [
+            _gallery_sample(row, item, is_blurred=self._config.blur_unsafe)
+            for row, item in zip(rows, self._data(rows), strict=True)
+        ]
+
+    @staticmethod
+    def _data(rows: list[dict[str, Any]]) -> list[bytes | UnreadableImage]:
         refs = [
             ImageRef(row["image_uri"], row["image_offset"], row["image_length"], row["image_row"])
             for row in rows
         ]
-        data = read_images(refs, max_bytes=_GALLERY_PIXELS.max_bytes)
-        return [
-            _gallery_sample(row, item, is_blurred=self._config.blur_unsafe)
-            for row, item in zip(rows, data, strict=True)
-        ]
+        return read_images(refs, max_bytes=_GALLERY_PIXELS.max_bytes)
+
+    def _clusters(self) -> ClusterContent | None:
+        rows = self._rows(stat_cluster.TABLE.name)
+        if not rows:
+            return None
+        shown = largest_groups(rows, self._config.cluster_groups)
+        is_outdated = clusters_key(self._dataset, self._run_keys) != rows[0]["run_key"]
+        overlap = self._current(caption_overlap.TABLE.name)
+        assignments = self._current(cluster_assignments.TABLE.name)
+        galleries: dict[int, list[GallerySample]] = {}
+        if not is_outdated and overlap is not None and assignments is not None and shown:
+            drawn = drawn_by_group(overlap, assignments, shown, config=self._config)
+            described = self._described(
+                drawn.select("shard_id", "sample_id", *_OVERLAP_COLUMNS, "cluster_group")
+            )
+            for row, sample in zip(described, self._pictured(described), strict=True):
+                galleries.setdefault(row["cluster_group"], []).append(sample)
+        return ClusterContent(
+            rows=tuple(rows),
+            groups_shown=self._config.cluster_groups,
+            galleries={group: tuple(samples) for group, samples in galleries.items()},
+            is_outdated=is_outdated,
+        )
+
+    def _text_removal(self) -> RemovalContent | None:
+        image_types = self._rows(stat_text_removal.TABLE.name)
+        if not image_types:
+            return None
+        models = sorted({row["model"] for row in image_types})
+        embedded = _distinct(
+            self._tables, clip_embeddings.TABLE.name, "model", [self._dataset], self._run_keys
+        )
+        model = gallery_model(models, embedded)
+        return RemovalContent(
+            image_types=tuple(image_types),
+            clusters=tuple(self._rows(stat_text_removal_cluster.TABLE.name)),
+            relative_scores=tuple(self._rows(stat_relative_score.TABLE.name)),
+            gallery_model=model,
+            drops=self._most_changed(model, rises=False),
+            rises=self._most_changed(model, rises=True),
+        )
+
+    def _most_changed(self, model: str | None, *, rises: bool) -> tuple[RemovalSample, ...]:
+        from pyspark.sql import functions as F
+
+        name = text_removal_scores.TABLE.name
+        scores, overlap = self._current(name), self._current(caption_overlap.TABLE.name)
+        count = self._config.removal_samples
+        if scores is None or overlap is None or model is None or not count:
+            return ()
+        fill = fill_of(self._tables, self._dataset, self._run_keys[self._dataset, name])
+        scores = scores.where(F.col("model") == model)
+        found = most_changed(overlap, scores, rises=rises, count=count)
+        columns = (*_OVERLAP_COLUMNS, "spotted_word_count", *SCORE_COLUMNS)
+        rows = self._described(found.select("shard_id", "sample_id", *columns))
+        for row in rows:
+            row["words"], row["lines"] = removed_words(row), []
+        samples = []
+        for row, data in zip(rows, self._data(rows), strict=True):
+            after = None if fill is None else without_text(data, row["words"], fill, limits=_GALLERY_PIXELS)
+            samples.append(
+                RemovalSample(
+                    before=_gallery_sample(row, data, is_blurred=self._config.blur_unsafe),
+                    after=None if after is None else _shrunk(after),
+                    score_raw=row["score_raw"],
+                    score_removed=row["score_all_removed"],
+                    rsa=row["rsa"],
+                )
+            )
+        return tuple(samples)
 
     def _drawn(self, overlap: DataFrame, image_type: str) -> list[dict[str, Any]]:
-        """A fixed random sample of one image type, joined with all that the gallery shows of it."""
+        """A fixed random sample of one image type."""
         from pyspark.sql import functions as F
 
         keys = ["shard_id", "sample_id"]
@@ -203,8 +300,15 @@ class _Collector:
             overlap.where(F.col("image_type") == image_type)
             .orderBy(F.xxhash64("sample_id", F.lit(self._config.seed)), "sample_id")
             .limit(self._config.samples_per_type)
-            .select(*keys, "image_type", "co_emb_words", "cotr", "fuzzy_cotr")
+            .select(*keys, *_OVERLAP_COLUMNS)
         )
+        return self._described(drawn)
+
+    def _described(self, drawn: DataFrame) -> list[dict[str, Any]]:
+        """A few rows of `caption_overlap`, in order, joined with all that the gallery shows of them."""
+        from pyspark.sql import functions as F
+
+        keys = ["shard_id", "sample_id"]
         places = drawn.select(*keys).collect()
         ids = [row["sample_id"] for row in places]
         shards = sorted({row["shard_id"] for row in places})  # files are skipped by shard

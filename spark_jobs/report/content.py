@@ -129,6 +129,24 @@ class FrequentError:
 
 
 @dataclass(frozen=True)
+class ClusterContent:
+    """What a report says of one dataset's clusters.
+
+    Attributes:
+        rows: Rows of `stat_cluster`, of both levels.
+        groups_shown: How many groups are shown, the largest first.
+        galleries: Samples to show, by group.
+        is_outdated: Whether samples were clustered anew, or otherwise, after the rows were made; there are
+            no galleries then, since their groups would not be those of the rows.
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    groups_shown: int
+    galleries: Mapping[int, tuple[GallerySample, ...]] = field(default_factory=dict)
+    is_outdated: bool = False
+
+
+@dataclass(frozen=True)
 class RemovalSample:
     """One sample before and after its text was filled in.
 
@@ -181,6 +199,7 @@ class DatasetContent:
         errors: Most frequent errors, most frequent first.
         notes: What a reader of this dataset's numbers must know.
         gallery: Samples to show, in order; grouped by image type on the page.
+        clusters: Its clusters; None where there are none.
         text_removal: What removing its text does to the scores; None where none was removed.
     """
 
@@ -191,6 +210,7 @@ class DatasetContent:
     errors: tuple[FrequentError, ...] = ()
     notes: tuple[str, ...] = ()
     gallery: tuple[GallerySample, ...] = ()
+    clusters: ClusterContent | None = None
     text_removal: RemovalContent | None = None
 
 

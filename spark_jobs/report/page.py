@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from spark_jobs.report import numbers, paper
+from spark_jobs.report.clusters import cluster_view
 from spark_jobs.report.content import (
     IMAGE_TYPES,
     DatasetContent,
@@ -146,6 +147,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         ],
         "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
         "gallery": _gallery_view(dataset.gallery),
+        "clusters": cluster_view(dataset, str(index)),
         "text_removal": text_removal_view(dataset.text_removal, f"{index}"),
     }
 

@@ -86,7 +86,11 @@ def _table_row(name: str, label: str, meaning: str, by_type: Mapping[str, Row]) 
 def _with_spread(mean: float | None, spread: float | None) -> str:
     if mean is None:
         return numbers.MISSING
-    return numbers.score(mean) if spread is None else f"{numbers.score(mean)} \N{PLUS-MINUS SIGN} {numbers.score(spread)}"
+    return (
+        numbers.score(mean)
+        if spread is None
+        else f"{numbers.score(mean)} \N{PLUS-MINUS SIGN} {numbers.score(spread)}"
+    )
 
 
 def _sentences(relative: Sequence[Row]) -> list[str]:

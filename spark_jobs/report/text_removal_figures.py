@@ -50,9 +50,7 @@ REMOVAL_TYPES = (
         drawing._MUTED,
         False,
     ),
-    RemovalType(
-        "raw_with_text", "raw, with text", "Images with text, unchanged.", "o", drawing._INK, True
-    ),
+    RemovalType("raw_with_text", "raw, with text", "Images with text, unchanged.", "o", drawing._INK, True),
     RemovalType(
         "random_all_removed",
         "random All-Emb. removal",
@@ -112,12 +110,16 @@ def group_means(rows: Sequence[Row], key: str) -> Markup | None:
     order = sorted(means, key=lambda group: (means[group].get("raw_with_text", -2.0), group))
     figure, axes = drawing._canvas(height_in=4.6, left=0.07, bottom=0.26)
     for kind in REMOVAL_TYPES:
-        known = [(place, means[group][kind.name]) for place, group in enumerate(order) if kind.name in means[group]]
+        known = [
+            (place, means[group][kind.name]) for place, group in enumerate(order) if kind.name in means[group]
+        ]
         _draw_series(axes, known, kind, label=f"{kind.label} (n = {numbers.count(images[kind.name])})")
     _finish_groups(axes, order)
     spoken = "; ".join(_spoken_type(kind, means, images[kind.name]) for kind in REMOVAL_TYPES)
     return drawing._svg(
-        figure, f"removal-{key}", spoken=f"Mean CLIP score by group of clusters, {len(order)} groups. {spoken}."
+        figure,
+        f"removal-{key}",
+        spoken=f"Mean CLIP score by group of clusters, {len(order)} groups. {spoken}.",
     )
 
 

@@ -104,13 +104,18 @@ def bring_model(
     return model
 
 
-def plan_fit(tables: Tables, config: RunConfig) -> FitPlan:
+def plan_fit(tables: Tables, config: RunConfig, *, current: RunKeys | None = None) -> FitPlan:
     """Find what is read and whether it fits together.
+
+    Args:
+        tables: The warehouse.
+        config: The run's configuration.
+        current: Run keys to read, by dataset and table; None: the warehouse's current ones.
 
     Raises:
         StageError: If a dataset has no embeddings, or datasets were embedded in different ways.
     """
-    current = tables.current_run_keys()
+    current = tables.current_run_keys() if current is None else current
     own = config.dataset_name
     datasets = sorted({*(config.cluster.datasets or (own,))})
     keys = {dataset: _embeddings_key(current, dataset) for dataset in {own, *datasets}}
@@ -130,6 +135,30 @@ def plan_fit(tables: Tables, config: RunConfig) -> FitPlan:
     parameters = requested(config.cluster)
     run_key = digest({"model": _FIT_VERSION, "params": parameters, "reads": reads, "content": input_key})
     return FitPlan(run_key, input_key, reads, parameters)
+
+
+def stored_version(tables: Tables, run_key: str) -> str | None:
+    """Version of the model with this run key; None where there is none yet."""
+    if not tables.exists(cluster_models.TABLE):
+        return None
+    rows = tables.read(cluster_models.TABLE, run_key=run_key).select("model_version").limit(1).collect()
+    return rows[0]["model_version"] if rows else None
+
+
+def planned_size(tables: Tables, plan: FitPlan) -> tuple[int, int] | None:
+    """Clusters and groups that a fit would make now; None where no dataset has an image vector.
+
+    Raises:
+        StageError: If the vectors are too few for what is asked.
+    """
+    total = _vectors(tables, plan.reads).count()
+    if not total:
+        return None
+    try:
+        settings = settings_for(plan.parameters, vectors=total, width=0)
+    except ClusterFitError as error:
+        raise StageError(f"cluster: {error}. There are {total:,} image vectors") from error
+    return settings.k, settings.groups
 
 
 def requested(config: ClusterConfig) -> dict[str, int | None]:

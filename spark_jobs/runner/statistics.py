@@ -52,6 +52,12 @@ def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Sta
     return report
 
 
+def statistic_key(statistic: Statistic, upstream: Mapping[str, str]) -> str:
+    """Run key of a statistic: its table, its SQL, and the run keys of what it reads, by table."""
+    sql = [step.sql for step in statistic.steps]
+    return digest({"statistic": statistic.output.name, "sql": sql, "reads": dict(upstream)})
+
+
 def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, report: StageReport) -> None:
     started = time.monotonic()
     dataset, output = report.dataset, statistic.output
@@ -62,8 +68,7 @@ def _run_statistic(spark: SparkSession, tables: Tables, statistic: Statistic, re
         return
     read = (*statistic.reads.values(), *statistic.reads_if_made.values())
     upstream = {spec.name: current[dataset, spec.name] for spec in read if (dataset, spec.name) in current}
-    sql = [step.sql for step in statistic.steps]
-    run_key = digest({"statistic": output.name, "sql": sql, "reads": upstream})
+    run_key = statistic_key(statistic, upstream)
     report.run_keys[output.name] = run_key
     input_key = content_key(tables, dataset, upstream)
     if (
@@ -121,7 +126,7 @@ def _write(
 def _take_results(report: StageReport, output: TableSpec, rows: list) -> None:  # type: ignore[type-arg]
     """Numbers of a one-row statistic become the stage's results."""
     for row in rows:
-        for name in (field.name for field in output.result_fields()):
+        for name in (column.name for column in output.result_fields()):
             if isinstance(row[name], (int, float)):
                 report.results[name] = float(row[name])
 

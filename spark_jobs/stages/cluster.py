@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
-from spark_jobs.runner.cluster_fit import bring_model
+from spark_jobs.runner.cluster_fit import bring_model, plan_fit, planned_size, stored_version
 from spark_jobs.runner.hash_sample import matrix_of
-from spark_jobs.runner.pending import Input, ShardWork
+from spark_jobs.runner.pending import Input, RunKeys, ShardWork
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.tables import Tables
@@ -52,6 +53,49 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         report.versions_read[cluster_models.TABLE.name] = tables.version(cluster_models.TABLE)
     report.seconds = time.monotonic() - started
     return report
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """What the stage would do now.
+
+    Attributes:
+        model: The model that samples would be assigned to: a new fit and its size, or a stored version.
+        work: The assignment, if its model is stored; else one under which every sample is pending.
+    """
+
+    model: str
+    work: ShardWork
+
+
+def plan_cluster(
+    tables: Tables, config: RunConfig, *, current: RunKeys, is_input_pending: bool
+) -> ClusterPlan:
+    """Find whether a model would be fitted; nothing is written.
+
+    Args:
+        tables: The warehouse.
+        config: The run's configuration.
+        current: Run keys to read, by dataset and table.
+        is_input_pending: Whether vectors will come or change before the stage runs: then a model is fitted.
+
+    Raises:
+        StageError: If the stage would fail: no embeddings, embeddings of different models, too few vectors.
+    """
+    if is_input_pending:
+        return ClusterPlan("new fit, after embed", _assignment_to("new"))
+    plan = plan_fit(tables, config, current=current)
+    version = stored_version(tables, plan.run_key)
+    if version is not None:
+        return ClusterPlan(f"stored {version}", _assignment_to(version))
+    size = planned_size(tables, plan)
+    model = "none: no vectors" if size is None else f"new fit: {size[0]:,} clusters, {size[1]:,} groups"
+    return ClusterPlan(model, _assignment_to(None if size is None else "new"))
+
+
+def _assignment_to(version: str | None) -> ShardWork:
+    """The assignment to a model of which only the version is known: to be planned, not computed."""
+    return replace(assignment(None), params={"model": version})
 
 
 def assignment(model: ClusterModel | None) -> ShardWork:

@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
     from spark_jobs.config import RunConfig
 
+CLUSTERS = Statistic(
+    output=stat_cluster.TABLE,
+    reads={
+        "overlap": caption_overlap.TABLE,
+        "embeddings": clip_embeddings.TABLE,
+        "assignments": cluster_assignments.TABLE,
+    },
+    steps=cluster_steps(),
+)
 _STATISTICS = (
     Statistic(
         output=stat_overall.TABLE,
@@ -41,15 +50,7 @@ _STATISTICS = (
         reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
         steps=clip_score_steps(),
     ),
-    Statistic(
-        output=stat_cluster.TABLE,
-        reads={
-            "overlap": caption_overlap.TABLE,
-            "embeddings": clip_embeddings.TABLE,
-            "assignments": cluster_assignments.TABLE,
-        },
-        steps=cluster_steps(),
-    ),
+    CLUSTERS,
     Statistic(
         output=stat_text_removal.TABLE,
         reads={"scores": text_removal_scores.TABLE},

@@ -177,8 +177,20 @@ def test_a_dry_run_plans_and_writes_nothing(warehouse, corpus):
     result = succeeding(*arguments(corpus, warehouse), "--dry-run", "--set", "overlap.min_confidence=0.9")
     assert versions(warehouse) == before
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stderr.splitlines()]
-    planned = {cells[0]: cells[1] for cells in rows if len(cells) == 5}
-    assert (planned["spot_text"], planned["overlap"]) == ("0", str(SHARDS))
+    planned = {cells[0]: cells for cells in rows if len(cells) == 5}
+    assert (planned["spot_text"][1], planned["overlap"][1]) == ("0", str(SHARDS))
+    assert planned["cluster"][1] == "0"
+    assert planned["cluster"][3].startswith("stored ")
+
+
+def test_a_dry_run_of_another_clip_model_redoes_what_depends_on_it(warehouse, corpus):
+    result = succeeding(*arguments(corpus, warehouse), "--dry-run", "--set", "embed.seed=1")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stderr.splitlines()]
+    planned = {cells[0]: cells for cells in rows if len(cells) == 5}
+    assert [planned[stage][1] for stage in ("embed", "cluster", "spot_text", "overlap")] == [
+        str(SHARDS), str(SHARDS), "0", "0",
+    ]  # fmt: skip
+    assert planned["cluster"][3] == "new fit, after embed"
 
 
 @pytest.mark.parametrize("stage", ["embed", "spot_text"])

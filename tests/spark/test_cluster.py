@@ -10,11 +10,15 @@ import pytest
 from pyspark.sql import functions as F
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
+from spark_jobs.commands.dry_run import print_plan
 from spark_jobs.config import load_config
 from spark_jobs.errors import StageError
+from spark_jobs.pipeline import select
 from spark_jobs.runner.hash_sample import hash_sample
+from spark_jobs.runner.pending import plan_work
+from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import RunLog
-from spark_jobs.stages.cluster import run
+from spark_jobs.stages.cluster import plan_cluster, run
 from spark_jobs.tables import Tables
 
 SAMPLES, WIDTH, SHARDS = 3000, 32, 6
@@ -220,3 +224,44 @@ def test_a_sample_is_the_lowest_hashes_whatever_the_partitions(spark, size):
         assert found.tolist() == expected
     if size < 1000:
         assert hash_sample(frame, total=1000, size=size, seed=4).tolist() != expected
+
+
+def dry_run(spark, config):
+    """The plan's line of the stage, cell by cell, and all that was printed."""
+    with console.capture() as captured:
+        print_plan(spark, config, select(["cluster"]))
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in captured.get().splitlines()]
+    (line,) = [cells for cells in lines if cells[:1] == ["cluster"]]
+    return line, captured.get()
+
+
+def test_a_dry_run_tells_a_new_fit_from_a_stored_model(spark, fitted):
+    warehouse, report = fitted
+    version = assigned(spark, warehouse, report)[0]["model_version"]
+    before = Tables(spark, str(warehouse)).version(MODELS)
+    line, _ = dry_run(spark, configured(warehouse))
+    assert line[1:] == ["0", "0", f"stored {version}", "up to date"]
+    line, _ = dry_run(spark, configured(warehouse, "cluster.seed=99"))
+    assert line[1:4] == [str(SHARDS), f"{SAMPLES:,}", "new fit: 20 clusters, 5 groups"]
+    assert Tables(spark, str(warehouse)).version(MODELS) == before
+
+
+def test_a_dry_run_says_why_nothing_can_be_clustered(spark, tmp_path):
+    line, printed = dry_run(spark, configured(tmp_path))
+    assert line[4] == "cannot run"
+    assert "run `parrot run embed` first" in printed
+    put_embeddings(spark, tmp_path, drawn(300))
+    line, printed = dry_run(spark, configured(tmp_path))
+    assert line[4] == "cannot run"
+    assert "the largest usable k is 6" in printed
+
+
+def test_vectors_that_will_change_mean_a_new_fit(spark, fitted):
+    warehouse, _ = fitted
+    tables = Tables(spark, str(warehouse))
+    plan = plan_cluster(
+        tables, configured(warehouse), current=tables.current_run_keys(), is_input_pending=True
+    )
+    assert plan.model == "new fit, after embed"
+    work = plan_work(tables, plan.work, dataset="test", limit=None)
+    assert sum(shard.samples for shard in work.pending) == SAMPLES

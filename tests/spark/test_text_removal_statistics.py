@@ -66,15 +66,15 @@ def test_table_2_without_clusters_and_without_some_image_types(spark):
     empty = spark.createDataFrame([], cluster_assignments.TABLE.schema)
     found = {
         row["image_type"]: row
-        for row in rows_of(
-            spark, text_removal_steps(), scores=scores_frame(spark, rows), assignments=empty
-        )
+        for row in rows_of(spark, text_removal_steps(), scores=scores_frame(spark, rows), assignments=empty)
     }
     assert set(found) == set(REMOVAL_IMAGE_TYPES)
     assert (found["raw_without_text"]["images"], found["raw_without_text"]["mean"]) == (1, 0.25)
     assert found["raw_without_text"]["std"] is None
     for name in REMOVAL_IMAGE_TYPES:
-        assert [found[name][key] for key in ("groups", "mean_over_groups", "spread_over_groups")] == [None] * 3
+        assert [found[name][key] for key in ("groups", "mean_over_groups", "spread_over_groups")] == [
+            None
+        ] * 3
         if name != "raw_without_text":
             assert (found[name]["images"], found[name]["mean"]) == (0, None)
 

@@ -146,7 +146,6 @@ def test_random_weights_are_the_same_file_twice(factory: ClipFactory, tmp_path: 
     assert again.weights.sha256 == factory.weights.sha256
     assert again.params == factory.params
     assert again.model_id == f"{ARCHITECTURE}/random-0"
-    assert again.is_random
     written = again.weights.path.stat().st_mtime_ns
     assert resolve(ARCHITECTURE, "", seed=0, cache_dir=tmp_path) == again
     assert again.weights.path.stat().st_mtime_ns == written
@@ -196,7 +195,6 @@ def test_local_checkpoint_keeps_its_name_and_vectors(
     local = resolve(ARCHITECTURE, str(checkpoint), seed=0, cache_dir=cache_dir)
     assert local.model_id == f"{ARCHITECTURE}/epoch_7.pt"
     assert local.weights.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    assert not local.is_random
     images = drawn_images()[:2]
     assert embedded(local.load(), images, ["a", "b"]) == embedded(model, images, ["a", "b"])
 

@@ -1,0 +1,126 @@
+"""The section on clusters: figure, table and galleries of the largest groups, as the template shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spark_jobs.report import numbers
+from spark_jobs.report.cluster_figure import GroupBar, cluster_bars
+from spark_jobs.report.cluster_reading import NO_CLUSTER, largest_groups
+from spark_jobs.report.content import IMAGE_TYPES, ClusterContent, DatasetContent
+from spark_jobs.report.gallery import card
+from spark_jobs.stages.embed import model_notes
+
+Row = Mapping[str, Any]
+_COUNTS = ("samples", "images", "scored", *(f"images_{kind.name}" for kind in IMAGE_TYPES))
+_MEANS = {"cotr": "images", "mean_clip_score": "scored"}  # by what each is the mean over
+
+
+def cluster_view(dataset: DatasetContent, key: str) -> dict[str, Any] | None:
+    """What the template shows of one dataset's clusters.
+
+    Args:
+        dataset: The dataset.
+        key: Distinguishes the figure's ids from those of the page's other drawings.
+
+    Returns:
+        Values of the template; None where the dataset has no group.
+    """
+    content = dataset.clusters
+    groups = [] if content is None else _groups(content.rows)
+    if content is None or not groups:
+        return None
+    shown, rest = groups[: content.groups_shown], groups[content.groups_shown :]
+    labelled = [(_name(row), row) for row in shown]
+    if rest:
+        labelled.append((f"{len(rest):,} more group{'s' if len(rest) > 1 else ''}", combined(rest)))
+    without = [row for row in content.rows if row["level"] == "group" and row["cluster_id"] == NO_CLUSTER]
+    return {
+        "sentences": [_extent(content.rows, groups), *_extremes(groups), *_caution(dataset)],
+        "figure": cluster_bars([_bar(label, row) for label, row in labelled], key),
+        "rows": [_table_row(label, row) for label, row in labelled]
+        + [_table_row("without a vector", row) for row in without],
+        "rest": f"{len(rest):,}" if rest else None,
+        "galleries": [_gallery(row, content) for row in shown if content.galleries.get(row["cluster_id"])],
+        "is_outdated": content.is_outdated,
+    }
+
+
+def combined(rows: Sequence[Row]) -> dict[str, Any]:
+    """Several rows of `stat_cluster` as one: counts added up, means weighted by what they are over."""
+    total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in _COUNTS}
+    for mean, over in _MEANS.items():
+        weighted = [row[mean] * row[over] for row in rows if row[mean] is not None and row[over]]
+        total[mean] = numbers.ratio(sum(weighted), total[over]) if weighted else None
+    for kind in IMAGE_TYPES:
+        total[f"share_{kind.name}"] = numbers.ratio(total[f"images_{kind.name}"], total["images"])
+    return total
+
+
+def _groups(rows: Sequence[Row]) -> list[Row]:
+    by_id = {row["cluster_id"]: row for row in rows if row["level"] == "group"}
+    return [by_id[group] for group in largest_groups(rows, len(by_id))]
+
+
+def _name(row: Row) -> str:
+    return f"group {row['cluster_id']}"
+
+
+def _extent(rows: Sequence[Row], groups: Sequence[Row]) -> str:
+    clusters = sum(row["level"] == "cluster" and row["cluster_id"] != NO_CLUSTER for row in rows)
+    largest, smallest = (numbers.count(group["samples"]) for group in (groups[0], groups[-1]))
+    size = f"{largest} samples" if len(groups) == 1 else f"{smallest} to {largest} samples each"
+    return f"{clusters:,} clusters in {len(groups):,} group{'s' if len(groups) > 1 else ''} of {size}."
+
+
+def _extremes(groups: Sequence[Row]) -> list[str]:
+    known = [group for group in groups if numbers.number(group, "share_concurrent") is not None]
+    if len(known) < 2:
+        return []
+    ordered = sorted(known, key=lambda row: (-row["share_concurrent"], row["cluster_id"]))
+    most, least = (
+        f"{_name(row)} ({numbers.percent(row['share_concurrent'])} of its {numbers.count(row['images'])} images)"
+        for row in (ordered[0], ordered[-1])
+    )
+    return [f"Parrot captions are most frequent in {most} and least in {least}."]
+
+
+def _caution(dataset: DatasetContent) -> list[str]:
+    random = sorted({str(row["model"]) for row in dataset.clip_scores if model_notes(str(row["model"]))})
+    told = f"{', '.join(random)} has random weights: images of a group share colours and layout at best."
+    return [told] if random else []
+
+
+def _bar(label: str, row: Row) -> GroupBar:
+    shares = {kind.name: numbers.number(row, f"share_{kind.name}") for kind in IMAGE_TYPES}
+    known = {name: share for name, share in shares.items() if share is not None}
+    return GroupBar(label, row["images"], known if len(known) == len(IMAGE_TYPES) else None)
+
+
+def _table_row(label: str, row: Row) -> dict[str, Any]:
+    return {
+        "label": label,
+        "samples": numbers.count(row["samples"]),
+        "images": numbers.count(row["images"]),
+        "types": [
+            {
+                "images": numbers.count(row[f"images_{kind.name}"]),
+                "share": numbers.percent(numbers.number(row, f"share_{kind.name}")),
+            }
+            for kind in IMAGE_TYPES
+        ],
+        "cotr": numbers.percent(numbers.number(row, "cotr")),
+        "clip_score": numbers.score(numbers.number(row, "mean_clip_score")),
+    }
+
+
+def _gallery(row: Row, content: ClusterContent) -> dict[str, Any]:
+    share = numbers.percent(numbers.number(row, "share_concurrent"))
+    samples = content.galleries[row["cluster_id"]]
+    return {
+        "label": _name(row),
+        "meaning": f"{len(samples)} of {numbers.count(row['samples'])} samples, drawn at random; "
+        f"{share} of its images have a parrot caption.",
+        "cards": [card(sample) for sample in samples],
+    }

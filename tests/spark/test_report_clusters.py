@@ -1,0 +1,106 @@
+"""What the report reads of clusters: the rows of `stat_cluster`, and a sample of each group with its pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import caption_overlap, clip_embeddings, cluster_assignments, samples
+from spark_jobs.config import load_config
+from spark_jobs.report.collect import collect, report_key
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.stages import ingest, statistics
+from spark_jobs.tables import Tables
+from tests.builders import write_captions, write_images
+
+IMAGES = 14
+GROUPS = [0] * 8 + [1] * 4 + [None] * 2  # by image; the last two have no vector
+
+
+@pytest.fixture
+def warehouse(spark, config, tmp_path):
+    """Images in two groups with all tables of which the section is made, and the tables."""
+    names = [f"{n:02d}.png" for n in range(IMAGES)]
+    write_images(tmp_path / "source", names)
+    rows = [
+        {"file_name": name, "caption": f"sale {n}", "punsafe": 0.9 if n == 8 else 0.1}
+        for n, name in enumerate(names)
+    ]
+    write_captions(tmp_path / "source" / "captions.jsonl", rows)
+    settings = load_config(
+        options={"warehouse": config.warehouse, "dataset": "test", "source": str(tmp_path / "source")},
+        overrides=("tracking.enabled=false",),
+    )
+    ingest.run(spark, settings)
+    tables = Tables(spark, config.warehouse)
+    found = tables.read(samples.TABLE, dataset="test").orderBy("source_key").collect()
+    keys = [(row["shard_id"], row["sample_id"]) for row in found]
+    overlap = [
+        ("test", *key, ["sale", "x"], ["sale"] if n % 2 else [], n % 2, 0.5 * (n % 2), 0.0, 0.5,
+         "concurrent" if n % 2 else "no_text", "ok", None, "o", "i")
+        for n, key in enumerate(keys)
+    ]  # fmt: skip
+    embeddings = [("test", *key, "m", [1.0], [1.0], 0.25, "ok", None, "e", "i") for key in keys]
+    put(spark, tables, caption_overlap.TABLE, overlap)
+    put(spark, tables, clip_embeddings.TABLE, embeddings)
+    put_assignments(spark, tables, keys, run_key="a")
+    statistics.run(spark, settings)
+    return settings, tables, keys
+
+
+def put(spark, tables, spec, rows):
+    run_key = rows[0][spec.columns.index("run_key")]
+    tables.create(spec)
+    tables.replace(spec, spark.createDataFrame(rows, spec.schema), dataset="test", run_key=run_key)
+    log = RunLog(tables, spec, stage="made", dataset="test", run_key=run_key, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def put_assignments(spark, tables, keys, *, run_key):
+    rows = [
+        ("test", *key, "v", group, group, 0.1, "skipped" if group is None else "ok", None, run_key, "i")
+        for key, group in zip(keys, GROUPS, strict=True)
+    ]
+    put(spark, tables, cluster_assignments.TABLE, rows)
+
+
+def collected(settings, tables, *overrides):
+    options = {name: getattr(settings, name) for name in ("warehouse", "dataset")}
+    config = load_config(options=options, overrides=overrides)
+    run_keys = tables.current_run_keys()
+    content = collect(tables, ["test"], config.report, run_keys, input_key="k", notes={})
+    return content.datasets[0].clusters, report_key(tables, ["test"], config.report, run_keys)
+
+
+def test_groups_their_numbers_and_pictures(spark, warehouse):
+    settings, tables, keys = warehouse
+    clusters, key = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
+    sizes = {row["cluster_id"]: row["samples"] for row in clusters.rows if row["level"] == "group"}
+    assert sizes == {0: 8, 1: 4, -1: 2}
+    by_key = {f"{shard}/{n:02d}.png": GROUPS[n] for n, (shard, _) in enumerate(keys)}
+    assert {group: len(shown) for group, shown in clusters.galleries.items()} == {0: 3, 1: 3}
+    for group, shown in clusters.galleries.items():
+        assert {by_key[sample.sample_key] for sample in shown} == {group}
+        for sample in shown:
+            number = int(sample.sample_key.split("/")[1][:2])
+            assert sample.pixels is not None
+            assert sample.caption == f"sale {number}"
+            assert (sample.image_type == "concurrent") == bool(number % 2)
+            assert sample.unsafe == (number == 8)
+    # The same sample again; all of a small group where there are more places; only the largest if one is asked.
+    again, same = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
+    assert (again, same) == (clusters, key)
+    more, other = collected(settings, tables, "report.cluster_groups=1", "report.samples_per_type=0")
+    assert {group: len(shown) for group, shown in more.galleries.items()} == {0: 4}
+    assert other != key
+
+    # Clustered anew: the same numbers would mean other groups, so no picture stands under them.
+    put_assignments(spark, tables, keys, run_key="another model")
+    outdated, changed = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
+    assert changed != key
+    assert outdated.is_outdated
+    assert not outdated.galleries
+    assert outdated.rows == clusters.rows
+    statistics.run(spark, settings)
+    renewed, _ = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
+    assert not renewed.is_outdated
+    assert renewed.galleries.keys() == {0, 1}
