@@ -165,7 +165,10 @@ def test_a_hundred_groups_can_be_drawn() -> None:
 
 
 def test_histograms_state_n_mean_and_share_below_zero() -> None:
-    rows = [relative_row("rsa", 0.1), {**relative_row("rsc", 0.0), "images": 0, "mean": None, "histogram": []}]
+    rows = [
+        relative_row("rsa", 0.1),
+        {**relative_row("rsc", 0.0), "images": 0, "mean": None, "histogram": []},
+    ]
 
     drawn = str(relative_histograms(rows, "k"))
 
@@ -186,9 +189,7 @@ def test_bars_below_zero_are_hollow_and_the_others_filled() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("count", "kept"), [(0, ""), (None, ""), (2, "ac"), (3, "abc"), (9, "")], ids=str
-)
+@pytest.mark.parametrize(("count", "kept"), [(0, ""), (None, ""), (2, "ac"), (3, "abc"), (9, "")], ids=str)
 def test_the_words_removed_are_those_that_overlap_counted(count: int | None, kept: str) -> None:
     words = [{"text": text, "confidence": sure} for text, sure in (("a", 0.9), ("b", 0.2), ("c", 0.5))]
 
