@@ -16,8 +16,11 @@ from schemas import (
     stat_cluster,
     stat_cotr_histogram,
     stat_overall,
+    stat_relative_score,
     stat_synthetic_text,
     stat_text_area,
+    stat_text_removal,
+    stat_text_removal_cluster,
     stat_word_area,
     synthetic_text_scores,
     text_removal_scores,
@@ -44,6 +47,9 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_caption_words.TABLE,
     stat_text_area.TABLE,
     stat_word_area.TABLE,
+    stat_text_removal.TABLE,
+    stat_text_removal_cluster.TABLE,
+    stat_relative_score.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

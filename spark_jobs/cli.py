@@ -110,6 +110,31 @@ def sql(
     _guarded(work, debug=debug)
 
 
+@app.command("compare-models")
+def compare_models(
+    warehouse: Warehouse,
+    dataset: Annotated[str, typer.Option(help="Name of the dataset in the tables")],
+    format_: Annotated[str, typer.Option("--format", help="table, csv or json")] = "table",
+    output: Annotated[Path, typer.Option(help="File of the plot, .svg")] = Path("compare-models.svg"),
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Compare CLIP models: what the text does to their scores; one table, one plot, one MLflow run."""
+
+    def work() -> None:
+        from spark_jobs.commands import compare_models as command
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        options = {"warehouse": warehouse, "dataset": dataset}
+        config = load_config(overrides=tuple(set_ or ()), options=options)
+        command.check_options(format_, output)
+        _require_warehouse(warehouse)
+        command.compare_models(open_session(config.session), config, style=format_, output=output)
+
+    _guarded(work, debug=debug)
+
+
 @app.command()
 def describe(
     name: Annotated[str, typer.Argument(help="A table or a stage")],

@@ -248,6 +248,11 @@ class ReportConfig(Section):
     )
     samples_per_group: int = Field(4, ge=0, description="Gallery samples per group of clusters")
     seed: int = Field(0, description="Seed of the gallery's sample")
+    removal_samples: int = Field(
+        6,
+        ge=0,
+        description="Gallery samples whose score falls most, and rises most, when their text is removed",
+    )
     blur_unsafe: bool = Field(
         True, description="Whether images that the source marks as unsafe are blurred in the gallery"
     )

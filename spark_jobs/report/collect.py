@@ -18,7 +18,11 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    stat_relative_score,
     stat_synthetic_text,
+    stat_text_removal,
+    stat_text_removal_cluster,
+    text_removal_scores,
 )
 from spark_jobs.pipeline import STAGES
 from spark_jobs.report.cluster_reading import clusters_key, drawn_by_group, largest_groups
@@ -30,10 +34,20 @@ from spark_jobs.report.content import (
     GallerySample,
     Generation,
     Reading,
+    RemovalContent,
+    RemovalSample,
     ReportContent,
     StageAccount,
 )
 from spark_jobs.report.figure_views import FIGURE_TABLES
+from spark_jobs.report.text_removal_reading import (
+    SCORE_COLUMNS,
+    fill_of,
+    gallery_model,
+    most_changed,
+    removed_words,
+    without_text,
+)
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
 from udfs.guarded_decode import decode
@@ -155,6 +169,7 @@ class _Collector:
             clusters=self._clusters(),
             synthetic_text=tuple(self._rows(stat_synthetic_text.TABLE.name)),
             figures={name: tuple(self._rows(name)) for name in FIGURE_TABLES},
+            text_removal=self._text_removal(),
         )
 
     def _current(self, name: str) -> DataFrame | None:
@@ -197,15 +212,18 @@ class _Collector:
 
     def _pictured(self, rows: list[dict[str, Any]]) -> list[GallerySample]:
         """The samples of rows of `_described`, with their pictures."""
+        return [
+            _gallery_sample(row, item, is_blurred=self._config.blur_unsafe)
+            for row, item in zip(rows, self._data(rows), strict=True)
+        ]
+
+    @staticmethod
+    def _data(rows: list[dict[str, Any]]) -> list[bytes | UnreadableImage]:
         refs = [
             ImageRef(row["image_uri"], row["image_offset"], row["image_length"], row["image_row"])
             for row in rows
         ]
-        data = read_images(refs, max_bytes=_GALLERY_PIXELS.max_bytes)
-        return [
-            _gallery_sample(row, item, is_blurred=self._config.blur_unsafe)
-            for row, item in zip(rows, data, strict=True)
-        ]
+        return read_images(refs, max_bytes=_GALLERY_PIXELS.max_bytes)
 
     def _clusters(self) -> ClusterContent | None:
         rows = self._rows(stat_cluster.TABLE.name)
@@ -229,6 +247,53 @@ class _Collector:
             galleries={group: tuple(samples) for group, samples in galleries.items()},
             is_outdated=is_outdated,
         )
+
+    def _text_removal(self) -> RemovalContent | None:
+        image_types = self._rows(stat_text_removal.TABLE.name)
+        if not image_types:
+            return None
+        models = sorted({row["model"] for row in image_types})
+        embedded = _distinct(
+            self._tables, clip_embeddings.TABLE.name, "model", [self._dataset], self._run_keys
+        )
+        model = gallery_model(models, embedded)
+        return RemovalContent(
+            image_types=tuple(image_types),
+            clusters=tuple(self._rows(stat_text_removal_cluster.TABLE.name)),
+            relative_scores=tuple(self._rows(stat_relative_score.TABLE.name)),
+            gallery_model=model,
+            drops=self._most_changed(model, rises=False),
+            rises=self._most_changed(model, rises=True),
+        )
+
+    def _most_changed(self, model: str | None, *, rises: bool) -> tuple[RemovalSample, ...]:
+        from pyspark.sql import functions as F
+
+        name = text_removal_scores.TABLE.name
+        scores, overlap = self._current(name), self._current(caption_overlap.TABLE.name)
+        count = self._config.removal_samples
+        if scores is None or overlap is None or model is None or not count:
+            return ()
+        fill = fill_of(self._tables, self._dataset, self._run_keys[self._dataset, name])
+        scores = scores.where(F.col("model") == model)
+        found = most_changed(overlap, scores, rises=rises, count=count)
+        columns = (*_OVERLAP_COLUMNS, "spotted_word_count", *SCORE_COLUMNS)
+        rows = self._described(found.select("shard_id", "sample_id", *columns))
+        for row in rows:
+            row["words"], row["lines"] = removed_words(row), []
+        samples = []
+        for row, data in zip(rows, self._data(rows), strict=True):
+            after = None if fill is None else without_text(data, row["words"], fill, limits=_GALLERY_PIXELS)
+            samples.append(
+                RemovalSample(
+                    before=_gallery_sample(row, data, is_blurred=self._config.blur_unsafe),
+                    after=None if after is None else _shrunk(after),
+                    score_raw=row["score_raw"],
+                    score_removed=row["score_all_removed"],
+                    rsa=row["rsa"],
+                )
+            )
+        return tuple(samples)
 
     def _drawn(self, overlap: DataFrame, image_type: str) -> list[dict[str, Any]]:
         """A fixed random sample of one image type."""

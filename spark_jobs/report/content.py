@@ -147,6 +147,47 @@ class ClusterContent:
 
 
 @dataclass(frozen=True)
+class RemovalSample:
+    """One sample before and after its text was filled in.
+
+    Attributes:
+        before: The sample as it is; its polygons are what was filled in.
+        after: The image with all its text filled in, (height, width, 3) RGB uint8, of the scale of
+            `before.pixels`; None where it could not be made.
+        score_raw: CLIP score before.
+        score_removed: CLIP score after.
+        rsa: The first minus the second.
+    """
+
+    before: GallerySample
+    after: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    score_raw: float | None = None
+    score_removed: float | None = None
+    rsa: float | None = None
+
+
+@dataclass(frozen=True)
+class RemovalContent:
+    """What a report says of one dataset's text removal.
+
+    Attributes:
+        image_types: Rows of `stat_text_removal`, of one or several models.
+        clusters: Rows of `stat_text_removal_cluster`; empty without clusters.
+        relative_scores: Rows of `stat_relative_score`.
+        gallery_model: Model whose scores choose the samples; None where there are none.
+        drops: Samples whose score falls most when their text is removed.
+        rises: Samples whose score rises most.
+    """
+
+    image_types: tuple[Mapping[str, Any], ...] = ()
+    clusters: tuple[Mapping[str, Any], ...] = ()
+    relative_scores: tuple[Mapping[str, Any], ...] = ()
+    gallery_model: str | None = None
+    drops: tuple[RemovalSample, ...] = ()
+    rises: tuple[RemovalSample, ...] = ()
+
+
+@dataclass(frozen=True)
 class DatasetContent:
     """Everything the report says of one dataset.
 
@@ -161,6 +202,7 @@ class DatasetContent:
         clusters: Its clusters; None where there are none.
         synthetic_text: Rows of `stat_synthetic_text`, of one or several models.
         figures: Rows of the tables that figures are drawn from, by table.
+        text_removal: What removing its text does to the scores; None where none was removed.
     """
 
     name: str
@@ -173,6 +215,7 @@ class DatasetContent:
     clusters: ClusterContent | None = None
     synthetic_text: tuple[Mapping[str, Any], ...] = ()
     figures: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    text_removal: RemovalContent | None = None
 
 
 @dataclass(frozen=True)

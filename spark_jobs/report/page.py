@@ -24,6 +24,7 @@ from spark_jobs.report.figure_views import figure_views
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
 from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
+from spark_jobs.report.text_removal import text_removal_view
 
 _INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
 _RUN_KEY_CHARACTERS = 12
@@ -153,6 +154,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         "gallery": _gallery_view(dataset.gallery),
         "clusters": cluster_view(dataset, str(index)),
         "synthetic_text": synthetic_text_views(dataset.synthetic_text, str(index)),
+        "text_removal": text_removal_view(dataset.text_removal, f"{index}"),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs.pipeline import is_profiled
 from spark_jobs.runner.keys import digest
@@ -29,12 +30,14 @@ class Statistic:
     Attributes:
         output: The table.
         reads: Tables by the name its SQL knows them by.
+        reads_if_made: The same, of tables that may be missing: its SQL then sees them empty.
         steps: Its SQL.
     """
 
     output: TableSpec
     reads: Mapping[str, TableSpec]
     steps: list[Step]
+    reads_if_made: Mapping[str, TableSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def _plans(
                     f"{output.name} was left out: dataset {report.dataset} has no {', '.join(missing)}"
                 )
             continue
-        upstream = {spec.name: current[report.dataset, spec.name] for spec in specs}
+        made = [spec for spec in statistic.reads_if_made.values() if (report.dataset, spec.name) in current]
+        upstream = {spec.name: current[report.dataset, spec.name] for spec in (*specs, *made)}
         run_key = statistic_key(statistic, upstream)
         report.run_keys[output.name] = run_key
         plans.append(_Plan(statistic, upstream, run_key))
@@ -132,10 +136,11 @@ def _write(spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport
     from pyspark.sql import functions as F
 
     dataset, output, run_key = report.dataset, plan.statistic.output, plan.run_key
-    reads = plan.statistic.reads
     frames = {
         name: tables.read(spec, dataset=dataset, run_key=plan.upstream[spec.name])
-        for name, spec in reads.items()
+        if spec.name in plan.upstream
+        else spark.createDataFrame([], spec.schema)
+        for name, spec in {**plan.statistic.reads, **plan.statistic.reads_if_made}.items()
     }
     result = run_steps(spark, plan.statistic.steps, frames)
     result = (
@@ -155,7 +160,7 @@ def _write(spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport
         result.unpersist()
     report.rows += rows
     report.versions_written[output.name] = version
-    report.versions_read.update({spec.name: tables.version(spec) for spec in reads.values()})
+    report.versions_read.update({name: tables.version(TABLES[name]) for name in plan.upstream})
     return rows
 
 
@@ -166,7 +171,7 @@ def _has_one_row(output: TableSpec) -> bool:
 def _take_results(report: StageReport, output: TableSpec, rows: list) -> None:  # type: ignore[type-arg]
     """Numbers of a statistic that has one row per dataset become the stage's results."""
     for row in rows:
-        for name in (field.name for field in output.result_fields()):
+        for name in (column.name for column in output.result_fields()):
             if isinstance(row[name], (int, float)):
                 report.results[name] = float(row[name])
 

@@ -15,10 +15,14 @@ from schemas import (
     stat_cluster,
     stat_cotr_histogram,
     stat_overall,
+    stat_relative_score,
     stat_synthetic_text,
     stat_text_area,
+    stat_text_removal,
+    stat_text_removal_cluster,
     stat_word_area,
     synthetic_text_scores,
+    text_removal_scores,
 )
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
@@ -31,6 +35,11 @@ from spark_jobs.sql.figures import (
 )
 from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
 from spark_jobs.sql.synthetic_text import synthetic_text_steps
+from spark_jobs.sql.text_removal import (
+    relative_score_steps,
+    text_removal_cluster_steps,
+    text_removal_steps,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -87,6 +96,22 @@ _STATISTICS = (
         output=stat_word_area.TABLE,
         reads={"overlap": caption_overlap.TABLE},
         steps=word_area_steps(),
+    ),
+    Statistic(
+        output=stat_text_removal.TABLE,
+        reads={"scores": text_removal_scores.TABLE},
+        reads_if_made={"assignments": cluster_assignments.TABLE},
+        steps=text_removal_steps(),
+    ),
+    Statistic(
+        output=stat_text_removal_cluster.TABLE,
+        reads={"scores": text_removal_scores.TABLE, "assignments": cluster_assignments.TABLE},
+        steps=text_removal_cluster_steps(),
+    ),
+    Statistic(
+        output=stat_relative_score.TABLE,
+        reads={"scores": text_removal_scores.TABLE},
+        steps=relative_score_steps(),
     ),
 )
 

@@ -123,8 +123,10 @@ def test_other_than_four_corners_are_cut_by_their_bounding_rectangle() -> None:
     np.testing.assert_allclose(word.polygon, [(0, 0), (10, 0), (10, 9), (0, 9)])
 
 
-def test_points_of_a_table_are_plain_floats() -> None:
-    points = geometry.to_points(np.array([(1.5, 2), (30, 2), (30, 9)]))
-    assert points == [{"x": 1.5, "y": 2.0}, {"x": 30.0, "y": 2.0}, {"x": 30.0, "y": 9.0}]
+def test_points_of_a_table_come_back() -> None:
+    quad = np.array([(1.5, 2), (30, 2), (30, 9), (1.5, 9)])
+    points = geometry.to_points(quad)
+    assert points[0] == {"x": 1.5, "y": 2.0}
     assert {type(value) for point in points for value in point.values()} == {float}
-    assert geometry.to_points(geometry.empty_polygon()) == []
+    np.testing.assert_array_equal(geometry.from_points(points), quad)
+    assert geometry.from_points([]).shape == (0, 2)

@@ -1,0 +1,43 @@
+"""Table `stat_text_removal`: the paper's Table 2, CLIP scores with and without the visible text."""
+
+from pyspark.sql.types import DoubleType, LongType, StringType
+
+from schemas._table import column, statistic_table
+
+REMOVAL_IMAGE_TYPES = (
+    "raw_without_text",
+    "raw_with_text",
+    "random_all_removed",
+    "all_removed",
+    "random_co_removed",
+    "co_removed",
+)
+"""The six image types of the text removal (paper section 5.1), in the order of the paper's Table 2."""
+
+TABLE = statistic_table(
+    "stat_text_removal",
+    "one of the six image types of the text removal under one CLIP model: its CLIP scores (paper's Table 2)",
+    [
+        column("model", StringType(), "open_clip model and weights", nullable=False),
+        column("image_type", StringType(), ", ".join(REMOVAL_IMAGE_TYPES), nullable=False),
+        column("images", LongType(), "Images of this type with a score", nullable=False),
+        column("mean", DoubleType(), "Mean CLIP score over the images; null without one"),
+        column("std", DoubleType(), "Sample standard deviation over the images; null below two"),
+        column(
+            "groups",
+            LongType(),
+            "Groups of clusters that hold such an image; null without clusters or images",
+        ),
+        column(
+            "mean_over_groups",
+            DoubleType(),
+            "Unweighted mean of the groups' means; samples without a group are left out; null without groups",
+        ),
+        column(
+            "spread_over_groups",
+            DoubleType(),
+            "Sample standard deviation of the groups' means (the paper's +/-); null below two groups",
+        ),
+    ],
+    key=("model", "image_type"),
+)

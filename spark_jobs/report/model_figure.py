@@ -1,0 +1,101 @@
+"""The plot of `parrot compare-models`: mean CLIP score of the six image types, and relative scores, by model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.report import drawing, numbers
+from spark_jobs.report.text_removal_figures import REMOVAL_TYPES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# A file of its own has no page to take colours from.
+_COLOURS = {
+    "ink": "#1b1f24",
+    "muted": "#59626d",
+    "line": "#d5dae0",
+    "paper": "#ffffff",
+    "no-text": "#6b7480",
+    "text-not-concurrent": "#2a6db0",
+    "concurrent": "#bf4510",
+}
+_BESIDE = {"mean_rsa": "mean RSA", "mean_rsc": "mean RSC", "mean_sync": "Sync score"}
+
+
+def model_plot(found: Mapping[str, Mapping[str, float | None]], dataset: str) -> str:
+    """Draw the models one below the other: markers of the six image types, and the numbers beside them.
+
+    Args:
+        found: Measures by model, as `measures_by_model` gives them.
+        dataset: Stands above the plot.
+
+    Returns:
+        A whole SVG file.
+    """
+    figure, axes = drawing.canvas(height_in=1.9 + 0.9 * len(found), left=0.24)
+    rows = len(found)
+    axes.set_position((0.24, 0.95 / (1.9 + 0.9 * rows), 0.5, 0.9 * rows / (1.9 + 0.9 * rows)))
+    for place, (model, measures) in enumerate(found.items()):
+        _draw_model(axes, model, measures, y=-float(place))
+    for kind in REMOVAL_TYPES:
+        axes.plot([], [], label=kind.label, **_marker(kind.marker, kind.colour, is_filled=kind.filled))
+    _finish(axes, rows, dataset)
+    spoken = f"Mean CLIP score by image type of {rows} models: {', '.join(found)}."
+    svg = str(drawing.svg(figure, "models", spoken=drawing.one_line(spoken)))
+    coloured = re.sub(r"var\(--([\w-]+)\)", lambda match: _COLOURS[match[1]], svg)
+    return coloured.replace(
+        "<svg ",
+        '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff" font-family="sans-serif" ',
+        1,
+    )
+
+
+def _marker(marker: str, colour: str, *, is_filled: bool) -> dict[str, Any]:
+    face = colour if is_filled else drawing.PAPER
+    return {
+        "marker": marker,
+        "markersize": 8,
+        "markerfacecolor": face,
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.4,
+        "linestyle": "none",
+    }
+
+
+def _draw_model(axes: Axes, model: str, measures: Mapping[str, float | None], *, y: float) -> None:
+    drawing.row_label(axes, drawing.one_line(model), y=y, images=measures.get("images_raw_with_text"))
+    for kind in REMOVAL_TYPES:
+        value = numbers.finite(measures.get(f"mean_{kind.name}"))
+        if value is not None:
+            axes.plot([value], [y], **_marker(kind.marker, kind.colour, is_filled=kind.filled))
+    told = [
+        f"{label} {numbers.score(measures[name])}"
+        for name, label in _BESIDE.items()
+        if measures.get(name) is not None
+    ]
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
+    axes.text(1.03, y, "\n".join(told), color=drawing.INK, linespacing=1.4, **beside)
+
+
+def _finish(axes: Axes, rows: int, dataset: str) -> None:
+    axes.set_ylim(-rows + 0.4, 0.6)
+    axes.set_yticks([])
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(drawing.LINE)
+    axes.tick_params(axis="x", color=drawing.LINE, labelcolor=drawing.MUTED, labelsize=9)
+    axes.grid(visible=True, axis="x", color=drawing.LINE, linewidth=0.6)
+    title = f"Text removal by model, {drawing.one_line(dataset)}; n: raw images with text"
+    axes.set_title(title, color=drawing.INK, fontsize=10, parse_math=False)
+    axes.set_xlabel("mean CLIP score", color=drawing.MUTED, fontsize=9)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.4, -0.42 / max(rows, 1) - 0.08),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=drawing.INK,
+    )

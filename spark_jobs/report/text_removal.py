@@ -1,0 +1,125 @@
+"""The section on text removal: Table 2 beside the paper, Fig. 5, and samples before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from spark_jobs.report import numbers
+from spark_jobs.report.content import RemovalContent, RemovalSample
+from spark_jobs.report.gallery import card, draw_thumbnail, jpeg_data_uri
+from spark_jobs.report.paper import TABLE_2
+from spark_jobs.report.text_removal_figures import (
+    REMOVAL_TYPES,
+    group_means,
+    relative_histograms,
+)
+
+Row = Mapping[str, Any]
+
+
+def text_removal_view(content: RemovalContent | None, key: str) -> dict[str, Any] | None:
+    """What the template shows of one dataset's text removal.
+
+    Args:
+        content: The numbers and samples; None where no text was removed.
+        key: Distinguishes the figures' ids from those of the page's other drawings.
+
+    Returns:
+        Values of the template; None where there are no numbers.
+    """
+    if content is None or not content.image_types:
+        return None
+    models = sorted({str(row["model"]) for row in content.image_types})
+    return {
+        "models": [_model_view(content, model, f"{key}-{place}") for place, model in enumerate(models)],
+        "gallery_model": content.gallery_model,
+        "galleries": [
+            {"label": label, "meaning": meaning, "pairs": [_pair(sample) for sample in samples]}
+            for label, meaning, samples in (
+                (
+                    "Largest drops",
+                    "The score falls most when all text is filled in: it came from the text.",
+                    content.drops,
+                ),
+                (
+                    "Largest rises",
+                    "The score rises most when all text is filled in: the text distracted from the picture.",
+                    content.rises,
+                ),
+            )
+        ],
+    }
+
+
+def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]:
+    by_type = {row["image_type"]: row for row in content.image_types if row["model"] == model}
+    relative = [row for row in content.relative_scores if row["model"] == model]
+    clusters = [row for row in content.clusters if row["model"] == model]
+    return {
+        "name": model,
+        "rows": [_table_row(kind.name, kind.label, kind.meaning, by_type) for kind in REMOVAL_TYPES],
+        "has_groups": any(numbers.number(row, "groups") for row in by_type.values()),
+        "sentences": _sentences(relative),
+        "by_group": group_means(clusters, key),
+        "relative": relative_histograms(relative, key),
+    }
+
+
+def _table_row(name: str, label: str, meaning: str, by_type: Mapping[str, Row]) -> dict[str, Any]:
+    row = by_type.get(name)
+    published = TABLE_2[name]
+    return {
+        "label": label,
+        "meaning": meaning,
+        "images": numbers.count(numbers.number(row, "images") or 0),
+        "plain": _with_spread(numbers.number(row, "mean"), numbers.number(row, "std")),
+        "over_groups": _with_spread(
+            numbers.number(row, "mean_over_groups"), numbers.number(row, "spread_over_groups")
+        ),
+        "groups": numbers.count(numbers.number(row, "groups")),
+        "paper": _with_spread(published.mean, published.spread),
+    }
+
+
+def _with_spread(mean: float | None, spread: float | None) -> str:
+    if mean is None:
+        return numbers.MISSING
+    return (
+        numbers.score(mean)
+        if spread is None
+        else f"{numbers.score(mean)} \N{PLUS-MINUS SIGN} {numbers.score(spread)}"
+    )
+
+
+def _sentences(relative: Sequence[Row]) -> list[str]:
+    """What removal does to the scores, in words."""
+    by_name = {row["relative_score"]: row for row in relative if row["images"]}
+    told = []
+    for name, what in (("rsa", "all text"), ("rsc", "the co-emb text")):
+        row = by_name.get(name)
+        if row is not None:
+            told.append(
+                f"Filling in {what} of {numbers.count(row['images'])} images changes the CLIP score by "
+                f"{-row['mean']:+.4f} on average; in {numbers.percent(row['share_below_zero'])} of them it rises."
+            )
+    return told
+
+
+def _pair(sample: RemovalSample) -> dict[str, Any]:
+    """One sample before and after, as the template shows it."""
+    before = card(sample.before)
+    after = None
+    if sample.after is not None:
+        drawn = draw_thumbnail(replace(sample.before, pixels=sample.after, words=(), lines=()))
+        after = {"uri": jpeg_data_uri(drawn), "width": drawn.width, "height": drawn.height}
+    blurred = " (blurred)" if sample.before.unsafe else ""
+    return {
+        "card": before,
+        "after": after,
+        "after_alt": f"Image of sample {sample.before.sample_key} with its text filled in{blurred}.",
+        "score_raw": numbers.score(sample.score_raw),
+        "score_removed": numbers.score(sample.score_removed),
+        "rsa": numbers.score(sample.rsa),
+    }

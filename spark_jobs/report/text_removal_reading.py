@@ -1,0 +1,90 @@
+"""Read what the report shows of the text removal: the samples it changes most, and their images without text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from schemas import stage_runs, text_removal_scores
+from udfs.geometry import from_points
+from udfs.guarded_decode import decode
+from udfs.image_codec import DecodeLimits, ImageFault
+from udfs.inpainting import InpaintParams, inpaint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from pyspark.sql import DataFrame
+
+    from spark_jobs.tables import Tables
+
+SCORE_COLUMNS = ("score_raw", "score_all_removed", "rsa")
+
+
+def gallery_model(models: Sequence[str], embedded: Sequence[str]) -> str | None:
+    """The model whose scores choose the gallery's samples: the one of stage `embed`, else the first by name."""
+    both = sorted(set(models) & set(embedded))
+    return next(iter(both or sorted(models)), None)
+
+
+def most_changed(overlap: DataFrame, scores: DataFrame, *, rises: bool, count: int) -> DataFrame:
+    """The samples whose score falls most, or rises most, when all text is removed.
+
+    Args:
+        overlap: Rows of `caption_overlap` of one dataset and run key.
+        scores: The same of `text_removal_scores`, of one model.
+        rises: Whether those that rise are wanted (RSA below 0), or those that fall (above 0).
+        count: How many at most.
+
+    Returns:
+        Their rows of `overlap` with `SCORE_COLUMNS`, the largest change first.
+    """
+    from pyspark.sql import functions as F
+
+    keys = ["shard_id", "sample_id"]
+    wanted, order = ("rsa < 0", F.asc("rsa")) if rises else ("rsa > 0", F.desc("rsa"))
+    found = scores.where(wanted).orderBy(order, "sample_id").limit(count).select(*keys, *SCORE_COLUMNS)
+    return overlap.join(found, keys).orderBy(order, "sample_id")
+
+
+def fill_of(tables: Tables, dataset: str, run_key: str) -> InpaintParams | None:
+    """How text was filled in under a run key, as the log of stages has it; None where the log is gone."""
+    from pyspark.sql import functions as F
+
+    if not tables.exists(stage_runs.TABLE):
+        return None
+    is_run = (F.col("table_name") == text_removal_scores.TABLE.name) & (F.col("run_key") == run_key)
+    rows = tables.read(stage_runs.TABLE, dataset=dataset).where(is_run).select("params").limit(1).collect()
+    found = json.loads(rows[0]["params"]).get("inpaint") if rows else None
+    return InpaintParams(**found) if found else None
+
+
+def removed_words(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The spotted words that were removed: those that stage `overlap` counted, the most confident so many.
+
+    Args:
+        row: `words` as in `spotted_text`, and `spotted_word_count` as in `caption_overlap`.
+    """
+    words, count = row["words"] or [], row["spotted_word_count"] or 0
+    confidences = sorted((word["confidence"] for word in words), reverse=True)
+    if not 0 < count <= len(confidences):
+        return []
+    return [word for word in words if word["confidence"] >= confidences[count - 1]]
+
+
+def without_text(
+    data: object, words: Sequence[Mapping[str, Any]], fill: InpaintParams, *, limits: DecodeLimits
+) -> NDArray[np.uint8] | None:
+    """Decode an image and fill the words' polygons in.
+
+    Returns:
+        Pixels, (height, width, 3) RGB uint8, EXIF-upright, full size; None where there is no image.
+    """
+    if not isinstance(data, bytes):
+        return None
+    try:
+        pixels = decode(data, limits).pixels
+    except ImageFault:
+        return None  # the picture before says why
+    return inpaint(pixels, [from_points(word["polygon"] or ()) for word in words], fill)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+from xml.etree import ElementTree
+
+import pytest
+from removal_samples import by_image_type, drawn_rows, removal_row, scores_frame
+
+from schemas import text_removal_scores
+from spark_jobs.commands.compare_models import compare_models
+from spark_jobs.errors import StageError
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.tables import Tables
+
+TABLE = text_removal_scores.TABLE
+
+
+def put(spark, tables, rows, run_key):
+    rows = [{**row, "run_key": run_key} for row in rows]
+    tables.create(TABLE)
+    tables.replace(TABLE, scores_frame(spark, rows), dataset="d", run_key=run_key)
+    log = RunLog(tables, TABLE, stage="remove_text", dataset="d", run_key=run_key, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, capsys):
+    config = config.model_copy(update={"dataset": "d"})
+    tables = Tables(spark, config.warehouse)
+    only = drawn_rows(("A/a",), 40, 1)
+    put(spark, tables, only, "z")
+    with pytest.raises(StageError, match=r"two models or more for dataset d, found 1 \(A/a\)") as raised:
+        compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
+    assert "remove_text.models=[A/a" in str(raised.value)
+
+    # The current run key has A/a again, and B; a model is never counted under two run keys.
+    both = drawn_rows(("A/a", "B"), 40, 2)
+    put(spark, tables, both, "b")
+    put(spark, tables, [removal_row(0, "C", score_raw=0.5)], "c")
+    put(spark, tables, both, "b")
+    compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
+    found = {row["model"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert list(found) == ["A/a", "B", "C"]
+    expected = by_image_type(both)
+    for (model, name), part in expected.groupby(["model", "type"]):
+        assert int(found[model][f"images_{name}"]) == len(part)
+        assert float(found[model][f"mean_{name}"]) == pytest.approx(part.score.mean(), abs=1e-12)
+    for model in ("A/a", "B"):
+        rsa = [row["rsa"] for row in both if row["model"] == model and row["rsa"] is not None]
+        assert float(found[model]["mean_rsa"]) == pytest.approx(sum(rsa) / len(rsa), abs=1e-9)
+    assert (found["C"]["mean_raw_without_text"], found["C"]["mean_rsa"]) == ("0.5", "")
+    plot = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(plot).tag.endswith("svg")
+    assert "var(--" not in plot
+    assert all(re.search(f">{re.escape(model)}</text>", plot) for model in found)

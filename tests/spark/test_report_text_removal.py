@@ -1,0 +1,103 @@
+"""What the report reads of the text removal: rows of its statistics, and samples before and after."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas import caption_overlap, clip_embeddings, samples, spotted_text, text_removal_scores
+from spark_jobs.config import load_config
+from spark_jobs.report.collect import collect
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.stages import ingest, statistics
+from spark_jobs.tables import Tables
+from tests.builders import write_captions, write_images
+
+RSA = [0.25, -0.125, 0.125, None]
+SQUARE = [(2.0, 2.0), (10.0, 2.0), (10.0, 10.0), (2.0, 10.0)]
+
+
+def put(spark, tables, spec, rows, params):
+    run_key = rows[0][spec.columns.index("run_key")]
+    tables.create(spec)
+    tables.replace(spec, spark.createDataFrame(rows, spec.schema), dataset="test", run_key=run_key)
+    log = RunLog(tables, spec, stage="made", dataset="test", run_key=run_key, params=params)
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_path):
+    names = [f"{n:02d}.png" for n in range(len(RSA))]
+    write_images(tmp_path / "source", names)
+    captions = [{"file_name": name, "caption": "sale", "punsafe": 0.9} for name in names]
+    write_captions(tmp_path / "source" / "captions.jsonl", captions)
+    settings = load_config(
+        options={"warehouse": config.warehouse, "dataset": "test", "source": str(tmp_path / "source")},
+        overrides=("tracking.enabled=false", "report.samples_per_type=0", "report.removal_samples=2"),
+    )
+    ingest.run(spark, settings)
+    tables = Tables(spark, config.warehouse)
+    found = tables.read(samples.TABLE, dataset="test").orderBy("source_key").collect()
+    keys = [(row["shard_id"], row["sample_id"]) for row in found]
+    polygon = [{"x": x, "y": y} for x, y in SQUARE]
+    word = {"text": "SALE", "confidence": 0.9, "line": 0, "polygon": polygon}
+    unsure = {**word, "text": "x", "confidence": 0.1}
+    put(
+        spark,
+        tables,
+        spotted_text.TABLE,
+        [
+            tuple(
+                {
+                    **dict.fromkeys(spotted_text.TABLE.columns),
+                    **{"dataset": "test", "shard_id": key[0], "sample_id": key[1], "spotter": "s"},
+                    **{
+                        "words": [word, unsure],
+                        "lines": [],
+                        "status": "ok",
+                        "run_key": "t",
+                        "input_key": "i",
+                    },
+                }.values()
+            )
+            for key in keys
+        ],
+        {},
+    )
+    overlap = [
+        ("test", *key, ["sale"], ["sale"], 1, 1.0, 0.0, 1.0, "concurrent", "ok", None, "o", "i")
+        for key in keys
+    ]
+    put(spark, tables, caption_overlap.TABLE, overlap, {})
+    embeddings = [("test", *key, "M", [1.0], [1.0], 0.25, "ok", None, "e", "i") for key in keys]
+    put(spark, tables, clip_embeddings.TABLE, embeddings, {})
+    scores = []
+    for model, sign in (("A", -1), ("M", 1)):
+        for key, rsa in zip(keys, RSA, strict=True):
+            row = dict.fromkeys(text_removal_scores.TABLE.columns)
+            row |= {"dataset": "test", "shard_id": key[0], "sample_id": key[1], "model": model}
+            row |= {"fill": "telea", "status": "ok", "run_key": "r", "input_key": "i", "score_raw": 0.5}
+            if rsa is not None:
+                row |= {
+                    "score_all_removed": 0.5 - sign * rsa,
+                    "rsa": sign * rsa,
+                    "mask_share_all_removed": 0.1,
+                }
+            scores.append(tuple(row.values()))
+    params = {"inpaint": {"fill": "telea", "radius": 3, "dilation": 1}}
+    put(spark, tables, text_removal_scores.TABLE, scores, params)
+    statistics.run(spark, settings)
+
+    run_keys = tables.current_run_keys()
+    content = collect(tables, ["test"], settings.report, run_keys, input_key="k", notes={})
+    removal = content.datasets[0].text_removal
+    assert removal.gallery_model == "M"  # the model of the embeddings
+    assert [sample.rsa for sample in removal.drops] == [0.25, 0.125]
+    assert [sample.rsa for sample in removal.rises] == [-0.125]
+    assert [sample.before.sample_key[-6:] for sample in removal.drops] == ["00.png", "02.png"]
+    for sample in (*removal.drops, *removal.rises):
+        assert [reading.text for reading in sample.before.words] == ["SALE"]  # only what was removed
+        assert sample.before.unsafe
+        changed = (np.asarray(sample.before.pixels) != np.asarray(sample.after)).any(axis=2)
+        rows, columns = np.nonzero(changed)
+        if len(rows):
+            assert 0 <= min(rows.min(), columns.min()) <= max(rows.max(), columns.max()) <= 12
+        assert sample.after.shape == sample.before.pixels.shape
