@@ -12,6 +12,8 @@ from schemas import (
     stat_clip_score,
     stat_cluster,
     stat_overall,
+    subset_members,
+    subsets,
 )
 from schemas._table import TableSpec
 
@@ -26,6 +28,8 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_overall.TABLE,
     stat_clip_score.TABLE,
     stat_cluster.TABLE,
+    subsets.TABLE,
+    subset_members.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -25,6 +25,7 @@ from spark_jobs.sections import (
     StatisticsConfig,
     TrackingConfig,
 )
+from spark_jobs.subsets.definition import CurateConfig
 
 
 class RunConfig(Section):
@@ -47,6 +48,7 @@ class RunConfig(Section):
     spot_text: SpotTextConfig = Field(default_factory=SpotTextConfig)
     overlap: OverlapConfig = Field(default_factory=OverlapConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
+    curate: CurateConfig = Field(default_factory=CurateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)
     session: SessionConfig = Field(default_factory=SessionConfig)
@@ -159,5 +161,12 @@ def _describe(detail: Any) -> str:
 def _valid_keys(sections: list[str]) -> list[str]:
     model: Any = RunConfig
     for section in sections:
-        model = model.model_fields[section].annotation
+        if not section.isdigit():  # else a place in a list, whose items have the model found already
+            model = _model_in(model.model_fields[section].annotation)
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model of a field: itself, or what a list or an optional field holds."""
+    choices = (annotation, *get_args(annotation))
+    return next(kind for kind in choices if isinstance(kind, type) and issubclass(kind, Section))

@@ -80,6 +80,20 @@ STAGES: tuple[Stage, ...] = (
         ("stat_overall", "stat_clip_score", "stat_cluster"),
     ),
     Stage(
+        "curate",
+        "Build named subsets: predicates over the measures, exact draws by hash, attrition",
+        (
+            "samples",
+            "images",
+            "clip_embeddings",
+            "cluster_assignments",
+            "spotted_text",
+            "caption_overlap",
+        ),
+        ("subsets", "subset_members"),
+        profiles=False,
+    ),
+    Stage(
         "report",
         "One HTML file with the numbers, plots and galleries",
         (
@@ -90,6 +104,7 @@ STAGES: tuple[Stage, ...] = (
             "caption_overlap",
             "stat_overall",
             "stat_clip_score",
+            "subsets",
         ),
         (),
     ),
