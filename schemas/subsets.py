@@ -46,7 +46,9 @@ TABLE = TableSpec(
             column("seed", LongType(), "Seed of the draw by hash", nullable=False),
             column("stratum", StringType(), "equal or capped per cluster, with the cap; null without"),
             column("source", StringType(), "Where the definition comes from"),
-            column("assumptions", ArrayType(StringType()), "What the source leaves open, and how it was read"),
+            column(
+                "assumptions", ArrayType(StringType()), "What the source leaves open, and how it was read"
+            ),
             column("samples", LongType(), "Samples of the dataset", nullable=False),
             column("qualifying", LongType(), "Samples that pass predicate and quantile rule", nullable=False),
             column("members", LongType(), "Samples of the subset", nullable=False),
@@ -64,4 +66,3 @@ TABLE = TableSpec(
     key=("dataset", "subset_id"),
     partition_by=("dataset", "subset_id"),
 )
-

@@ -126,9 +126,7 @@ def artifact(path: str) -> None:
             mlflow.log_artifact(path)
 
 
-def dataset_input(
-    *, name: str, location: str, version: int, content: str, tags: Mapping[str, Any]
-) -> None:
+def dataset_input(*, name: str, location: str, version: int, content: str, tags: Mapping[str, Any]) -> None:
     """Log a subset as a dataset input of the current run.
 
     Args:

@@ -37,7 +37,9 @@ def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
 
     def some(values, *, missing=0.1):
         kept = draw.random(count) >= missing
-        return pd.Series([value if keep else None for value, keep in zip(values, kept, strict=True)], dtype=object)
+        return pd.Series(
+            [value if keep else None for value, keep in zip(values, kept, strict=True)], dtype=object
+        )
 
     types = draw.choice(["no_text", "text_not_concurrent", "concurrent"], count, p=[0.4, 0.3, 0.3])
     rates = np.where(types == "concurrent", draw.choice([0.25, 0.3, 0.5, 0.8, 1.0], count), 0.0)
@@ -54,21 +56,28 @@ def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
             "clip_score": some(np.round(draw.normal(0.28, 0.06, count), 2).astype(np.float32).tolist()),
             "cluster": some(draw.choice(7, count, p=[0.4, 0.3, 0.1, 0.1, 0.06, 0.03, 0.01]).tolist()),
             "image_type": pd.Series(np.where(is_read, types, None), dtype=object),
-            "cotr": pd.Series([rate if ok else None for rate, ok in zip(rates, is_read, strict=True)], dtype=object),
+            "cotr": pd.Series(
+                [rate if ok else None for rate, ok in zip(rates.tolist(), is_read, strict=True)], dtype=object
+            ),
             "confidence": np.round(draw.uniform(0.3, 1.0, count), 4),
         }
     )
     return frame
 
 
-def put_measures(spark, warehouse, frame, *, dataset="test", partitions=2, shuffled=None, tables=MAKERS) -> None:
+def put_measures(
+    spark, warehouse, frame, *, dataset="test", partitions=2, shuffled=None, tables=MAKERS
+) -> None:
     """Write the frame's tables; with `shuffled` in another order of rows."""
     rows = frame if shuffled is None else frame.sample(frac=1, random_state=shuffled)
     door = Tables(spark, str(warehouse))
     for name in tables:
         spec = TABLES[name]
         door.create(spec)
-        values = [tuple(_row(name, row, dataset).get(column) for column in spec.columns) for row in rows.itertuples()]
+        values = [
+            tuple(_row(name, row, dataset).get(column) for column in spec.columns)
+            for row in rows.itertuples()
+        ]
         written = spark.createDataFrame(values, spec.schema, verifySchema=False).repartition(partitions)
         door.replace(spec, written, dataset=dataset, run_key=f"{name}-key")
         log = RunLog(door, spec, stage=MAKERS[name], dataset=dataset, run_key=f"{name}-key", params={})

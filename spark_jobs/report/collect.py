@@ -28,6 +28,7 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
+from spark_jobs.report.subsets import subset_rows, subsets_key
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
 from udfs.guarded_decode import decode
@@ -47,7 +48,12 @@ _ACCOUNTED = {
     "spot_text": spotted_text,
     "overlap": caption_overlap,
 }
-_READ = next(stage.reads for stage in STAGES if stage.name == "report")
+# Tables with one current run key; subsets have one each and are read by themselves.
+_READ = tuple(
+    name
+    for name in next(stage.reads for stage in STAGES if stage.name == "report")
+    if TABLES[name].has_run_key
+)
 _FREQUENT_ERRORS = 10
 _GALLERY_SIDE = 512
 _GALLERY_PIXELS = DecodeLimits(max_pixels=64_000_000)
@@ -60,12 +66,13 @@ RunKeys = dict[tuple[str, str], str]
 
 def report_key(
     tables: Tables, datasets: list[str], config: ReportConfig, run_keys: RunKeys
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Hash of everything the report shows, by dataset, with what it is configured to show."""
-    keys = {}
+    keys: dict[str, Any] = {}
     for dataset in datasets:
         present = {name: run_keys[dataset, name] for name in _READ if (dataset, name) in run_keys}
         keys[dataset] = content_key(tables, dataset, present)
+        keys[f"{dataset}: subsets"] = subsets_key(tables, dataset)
     keys["config"] = config.model_dump_json(exclude={"output"})
     keys["version"] = parrot_version()
     return keys
@@ -145,6 +152,7 @@ class _Collector:
             errors=tuple(self._errors()),
             notes=notes,
             gallery=tuple(self._gallery()),
+            subsets=subset_rows(self._tables, self._dataset),
         )
 
     def _current(self, name: str) -> DataFrame | None:

@@ -140,6 +140,7 @@ class DatasetContent:
         errors: Most frequent errors, most frequent first.
         notes: What a reader of this dataset's numbers must know.
         gallery: Samples to show, in order; grouped by image type on the page.
+        subsets: Rows of `subsets`, by id.
     """
 
     name: str
@@ -149,6 +150,7 @@ class DatasetContent:
     errors: tuple[FrequentError, ...] = ()
     notes: tuple[str, ...] = ()
     gallery: tuple[GallerySample, ...] = ()
+    subsets: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from spark_jobs.report.content import (
 from spark_jobs.report.figures import TypeShares, clip_score_boxes, image_type_bars
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
+from spark_jobs.report.subsets import subset_views
 
 _INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
 _RUN_KEY_CHARACTERS = 12
@@ -145,6 +146,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         ],
         "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
         "gallery": _gallery_view(dataset.gallery),
+        "subsets": subset_views(dataset.subsets),
     }
 
 

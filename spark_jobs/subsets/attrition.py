@@ -55,9 +55,7 @@ def attrition(flags: DataFrame, conditions: Sequence[str]) -> tuple[int, list[At
     for place, text in enumerate(conditions):
         removed = row[f"removed{place}"]
         found.append(
-            Attrition(
-                text, left, removed, row[f"unmeasured{place}"], left - removed, row[f"alone{place}"]
-            )
+            Attrition(text, left, removed, row[f"unmeasured{place}"], left - removed, row[f"alone{place}"])
         )
         left -= removed
     return row["samples"], found

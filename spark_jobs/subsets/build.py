@@ -75,9 +75,7 @@ def build_subset(tables: Tables, order: Order, report: StageReport, *, size: int
         run_key=keys["run_key"],
         params={"subset": order.subset_id, **selection.decides(), "reads": upstream},
     )
-    log.add(
-        "finished", seconds=time.monotonic() - started, shards=0, counts={"rows": row["members"]}
-    )
+    log.add("finished", seconds=time.monotonic() - started, shards=0, counts={"rows": row["members"]})
     return int(row["members"])
 
 
@@ -115,9 +113,7 @@ def content_hash(members: DataFrame) -> str:
     return digest([row["n"], str(row["total"]), str(row["mixed"])])
 
 
-def _keys(
-    tables: Tables, dataset: str, selection: Selection, upstream: Mapping[str, str]
-) -> dict[str, str]:
+def _keys(tables: Tables, dataset: str, selection: Selection, upstream: Mapping[str, str]) -> dict[str, str]:
     decides = selection.decides()
     if any(measure.name == "language" for measure in selection.measures):
         decides["language"] = _LANGUAGE_MODEL

@@ -175,9 +175,7 @@ def control_order(order: Order) -> Order:
     from spark_jobs.subsets.predicate import parse_predicate
 
     definition = order.definition
-    tables = {
-        measure.table for part in parse_predicate(definition.predicate) for measure in part.measures
-    }
+    tables = {measure.table for part in parse_predicate(definition.predicate) for measure in part.measures}
     tables |= {definition.top.by.partition(".")[0]} if definition.top else set()
     measured = [f"{table}.status = 'ok'" for table in sorted(tables - {"samples"})]
     control = SubsetDefinition(

@@ -183,10 +183,7 @@ def _operators() -> dict[type[exp.Expression], _Function]:
     comparison = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.Between, exp.In)
     return {
         **{kind: _Function(kind.key.upper(), ("any",), "boolean") for kind in comparison},
-        **{
-            kind: _Function(kind.key.upper(), ("boolean",), "boolean")
-            for kind in (exp.And, exp.Or, exp.Not)
-        },
+        **{kind: _Function(kind.key.upper(), ("boolean",), "boolean") for kind in (exp.And, exp.Or, exp.Not)},
         **{
             kind: _Function(kind.key.upper(), ("number",), "number")
             for kind in (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)

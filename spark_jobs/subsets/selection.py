@@ -82,7 +82,9 @@ class Selection:
             table, _, name = self.definition.top.by.rpartition(".")
             columns.append(f"CAST({find_measure(name, table).column} AS DOUBLE) AS score")
         if self.definition.stratum is not None:
-            columns.append(f"CAST({find_measure('cluster', 'cluster_assignments').column} AS STRING) AS stratum")
+            columns.append(
+                f"CAST({find_measure('cluster', 'cluster_assignments').column} AS STRING) AS stratum"
+            )
         return measured.selectExpr(*KEY, *columns)
 
 

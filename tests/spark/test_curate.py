@@ -42,7 +42,10 @@ def oracle(name):
         ranked = scored.sort_values(["score", "hash"], ascending=[False, True])
         return ranked.head(len(scored) * 3 // 10)
     width, height = frame.width.astype(float), frame.height.astype(float)
-    short, long = pd.concat([width, height], axis=1).min(axis=1), pd.concat([width, height], axis=1).max(axis=1)
+    short, long = (
+        pd.concat([width, height], axis=1).min(axis=1),
+        pd.concat([width, height], axis=1).max(axis=1),
+    )
     words = frame.caption.map(lambda caption: 0 if caption is None else len(caption.split()))
     letters = frame.caption.map(lambda caption: 0 if caption is None else len(caption))
     masks = {
@@ -52,8 +55,13 @@ def oracle(name):
         "cotr_eq_0": with_text & (cotr == 0),
         "cotr_eq_1": with_text & (cotr == 1),
         "laion_clip_0.28": (score >= 0.28) & (language == "en"),
-        "datacomp_basic": (language == "en") & (words > 2) & (letters > 5) & width.notna() & height.notna()
-        & (short >= 200) & (long / short <= 3),
+        "datacomp_basic": (language == "en")
+        & (words > 2)
+        & (letters > 5)
+        & width.notna()
+        & height.notna()
+        & (short >= 200)
+        & (long / short <= 3),
         "diht_text": frame.image_type.notna() & ~(with_text & (frame.confidence >= 0.8) & (cotr >= 0.5)),
     }
     return frame[masks[name]]
@@ -72,7 +80,7 @@ def configured(warehouse, *build, **curate):
 
 def members(spark, warehouse, subset_id):
     frame = Tables(spark, str(warehouse)).read(subset_members.TABLE).where(f"subset_id = '{subset_id}'")
-    return sorted((row["sample_id"] for row in frame.collect()))
+    return sorted(row["sample_id"] for row in frame.collect())
 
 
 def stored(spark, warehouse):
@@ -175,23 +183,29 @@ def test_strata_controls_and_sizes(spark, built):
     control = members(spark, built[0], "without_text-control")
     judged = FRAME[FRAME.is_sound & FRAME.image_type.notna()]
     assert control == sorted(lowest(judged, len(oracle("without_text")), 1).sample_id)
-    assert [step["before"] - step["left"] for step in rows["capped"]["attrition"]][-1] == len(passing) - 30 * sum(
-        len(group) >= 30 for group in groups.values()
-    ) - sum(len(group) for group in groups.values() if len(group) < 30)
+    assert [step["before"] - step["left"] for step in rows["capped"]["attrition"]][-1] == len(
+        passing
+    ) - 30 * sum(len(group) >= 30 for group in groups.values()) - sum(
+        len(group) for group in groups.values() if len(group) < 30
+    )
 
 
 def test_a_measure_that_is_missing_names_the_stage_to_run(spark, built, tmp_path):
     with pytest.raises(StageError, match=r"rsa \(table text_removal_scores\): run `parrot run"):
         run(spark, configured(built[0], "rsa_ge_0.1"))
     put_measures(spark, tmp_path / "young", FRAME.head(5), tables=["samples"])
-    with pytest.raises(StageError, match=r"(?s)clip_score \(table clip_embeddings\): run `parrot run embed` first"):
+    with pytest.raises(
+        StageError, match=r"(?s)clip_score \(table clip_embeddings\): run `parrot run embed` first"
+    ):
         run(spark, configured(tmp_path / "young", "laion_clip_0.28"))
     assert set(MAKERS) > {"samples"}
 
 
 def test_a_size_above_what_qualifies_names_both_numbers(spark, built):
     count = len(oracle("cotr_eq_1"))
-    with pytest.raises(StageError, match=rf"asks for 9,999 samples, but only {count} of {len(FRAME)} qualify"):
+    with pytest.raises(
+        StageError, match=rf"asks for 9,999 samples, but only {count} of {len(FRAME)} qualify"
+    ):
         run(spark, configured(built[0], "cotr_eq_1", size=9999))
     assert "cotr_eq_1-9999" not in stored(spark, built[0])
     assert members(spark, built[0], "cotr_eq_1-9999") == []
