@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.unit.report.report_samples import dataset, page
+from report_samples import dataset, page
 
 ROW = {
     "subset_id": "calm-100",
