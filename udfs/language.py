@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+import pandas as pd
+
 _MAX_CHARACTERS = 1000  # a caption's language shows long before; hostile captions have megabytes
 
 
@@ -30,6 +32,11 @@ def languages(captions: Iterable[str | None]) -> list[str | None]:
         One code per caption; None where there is no letter to tell by.
     """
     return [_language(caption) for caption in captions]
+
+
+def identify(captions: pd.Series) -> pd.Series:
+    """`languages` for a Series-to-Series pandas UDF."""
+    return pd.Series(languages(captions), dtype=object)
 
 
 def _language(caption: str | None) -> str | None:

@@ -194,13 +194,9 @@ def measures_frame(
 
 
 def _with_language(frame: DataFrame, column: str) -> DataFrame:
-    import pandas as pd
     from pyspark.sql import functions as F
 
-    def identify(captions: pd.Series) -> pd.Series:
-        from udfs.language import languages
-
-        return pd.Series(languages(captions), dtype=object)
+    from udfs.language import identify
 
     return frame.withColumn(column, F.pandas_udf(identify, "string")(F.col(column)))  # type: ignore[call-overload]
 

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from schemas import subset_members, subsets
+from spark_jobs.commands.subset import compare
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.stages.curate import run
+from spark_jobs.subsets import draw
 from spark_jobs.subsets.definition import built_in
+from spark_jobs.subsets.draw import hash_cuts
 from spark_jobs.tables import Tables
 from tests.measured import MAKERS, put_measures, synthetic
 from udfs.language import languages
@@ -188,6 +191,38 @@ def test_strata_controls_and_sizes(spark, built):
     ) - 30 * sum(len(group) >= 30 for group in groups.values()) - sum(
         len(group) for group in groups.values() if len(group) < 30
     )
+
+
+def test_two_subsets_are_compared_by_what_was_measured(spark, built):
+    found = compare(Tables(spark, str(built[0])), "test", "with_text", "cotr_ge_0.5")
+    first, second = oracle("with_text"), oracle("cotr_ge_0.5")
+    assert (found.both, found.only_first, found.only_second) == (len(second), len(first) - len(second), 0)
+    assert found.overlap == len(second) / len(first)
+    rows = {label: values for label, *values in found.rows}
+    assert rows["concurrent"] == [f"{(first.image_type == 'concurrent').mean():.1%}", "100.0%"]
+    assert rows["mean CoTR"] == [f"{frame.cotr.astype(float).mean():.3f}" for frame in (first, second)]
+    assert rows["mean CLIP score"] == [
+        f"{frame.clip_score.astype(float).mean():.3f}" for frame in (first, second)
+    ]
+    assert sum(label.startswith("cluster ") for label in rows) == 5
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3])
+def test_a_draw_does_not_depend_on_the_buckets_it_is_found_by(spark, digits):
+    frame = pd.DataFrame({"stratum": ["a"] * 40 + ["b"] * 8, "hash": hashed(map(str, range(48)), 0)})
+    cuts = hash_cuts(spark.createDataFrame(frame), {"a": 40, "b": 8}, {"a": 7, "b": 8}, digits=digits)
+    assert cuts["a"] == sorted(frame[frame.stratum == "a"]["hash"])[6]
+    assert all(name <= cuts["b"] for name in frame["hash"])
+
+
+@pytest.mark.parametrize("place", [1, 2, 150, 299, 300])
+def test_the_nth_highest_score_is_found_by_buckets_alone(spark, monkeypatch, place):
+    monkeypatch.setattr(draw, "_COLLECTED", 5)
+    monkeypatch.setattr(draw, "_BUCKETS", 4)
+    scores = [0.5] * 100 + [0.5 + n * 1e-9 for n in range(100)] + [float(n) for n in range(100)]
+    frame = spark.createDataFrame([(score,) for score in scores], "score double")
+    expected = sorted(scores, reverse=True)[place - 1]
+    assert draw.nth_highest(frame, place) == (expected, sum(score > expected for score in scores))
 
 
 def test_a_measure_that_is_missing_names_the_stage_to_run(spark, built, tmp_path):
