@@ -22,6 +22,8 @@ from schemas import (
     stat_text_removal,
     stat_text_removal_cluster,
     stat_word_area,
+    subset_members,
+    subsets,
     synthetic_text_scores,
     text_removal_scores,
 )
@@ -50,6 +52,8 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_text_removal.TABLE,
     stat_text_removal_cluster.TABLE,
     stat_relative_score.TABLE,
+    subsets.TABLE,
+    subset_members.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

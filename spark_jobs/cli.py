@@ -176,6 +176,101 @@ def report(
 
 
 @app.command()
+def curate(
+    subsets: Annotated[list[str], typer.Argument(help="Subsets to build: built-in ones or your own")],
+    warehouse: Warehouse,
+    dataset: Annotated[str, typer.Option(help="Name of the dataset in the tables")],
+    size: Annotated[int | None, typer.Option(help="Samples to draw; default: the definition's size")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draw")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Also draw a random subset of each one's size")
+    ] = False,
+    definitions: Annotated[
+        Path | None, typer.Option("--subsets", help="YAML file with a list of your own definitions")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Build named subsets: their samples, what they were drawn from, what each condition removed."""
+
+    def work() -> None:
+        from spark_jobs.commands.subset import curate_overrides
+        from spark_jobs.config import load_config
+        from spark_jobs.pipeline import select
+
+        values = {"build": subsets, "size": size, "seed": seed, "control": control or None}
+        overrides = (*curate_overrides(values, definitions), *(set_ or ()))
+        loaded = load_config(
+            config, overrides=overrides, options={"warehouse": warehouse, "dataset": dataset}
+        )
+        _require_warehouse(warehouse)
+        _run(loaded, select(["curate"]), dry_run=False)
+
+    _guarded(work, debug=debug)
+
+
+subset_app = typer.Typer(no_args_is_help=True, help="Look at named subsets: list, show, diff.")
+app.add_typer(subset_app, name="subset")
+Dataset = Annotated[str | None, typer.Option(help="Name of the dataset; none: every one")]
+
+
+@subset_app.command("list")
+def subset_list(
+    warehouse: Warehouse, dataset: Dataset = None, config: Config = None, debug: Debug = False
+) -> None:
+    """List the subsets that are built, and the definitions that are not."""
+    _look("print_list", (), warehouse=warehouse, dataset=dataset, config=config, debug=debug)
+
+
+@subset_app.command("show")
+def subset_show(
+    subset: Annotated[str, typer.Argument(help="A subset, built or defined")],
+    warehouse: Warehouse,
+    dataset: Dataset = None,
+    config: Config = None,
+    debug: Debug = False,
+) -> None:
+    """Show what a subset is, what it was drawn from, and what each condition removed."""
+    _look("print_subset", (subset,), warehouse=warehouse, dataset=dataset, config=config, debug=debug)
+
+
+@subset_app.command("diff")
+def subset_diff(
+    first: Annotated[str, typer.Argument(help="A subset that is built")],
+    second: Annotated[str, typer.Argument(help="Another one")],
+    warehouse: Warehouse,
+    dataset: Annotated[str, typer.Option(help="Name of the dataset in the tables")],
+    debug: Debug = False,
+) -> None:
+    """Compare two subsets: overlap, image types, clusters, CoTR, CLIP score."""
+    _look("print_diff", (first, second), warehouse=warehouse, dataset=dataset, config=None, debug=debug)
+
+
+def _look(
+    name: str,
+    arguments: tuple[str, ...],
+    *,
+    warehouse: str,
+    dataset: str | None,
+    config: str | None,
+    debug: bool,
+) -> None:
+    """Print something of the subsets of a warehouse."""
+
+    def work() -> None:
+        from spark_jobs.commands import subset
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        loaded = load_config(config, options={"warehouse": warehouse, "dataset": dataset})
+        _require_warehouse(warehouse)
+        getattr(subset, name)(open_session(loaded.session), loaded, *arguments)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
 def demo(
     to: Annotated[Path, typer.Option(help="Folder for corpus, tables and report")] = Path("demo"),
     samples: Annotated[int, typer.Option(help="Samples of the corpus")] = 240,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -29,6 +29,7 @@ from spark_jobs.sections import (
     StatisticsConfig,
     TrackingConfig,
 )
+from spark_jobs.subsets.definition import CurateConfig
 
 
 class RunConfig(Section):
@@ -55,6 +56,7 @@ class RunConfig(Section):
     render_text: RenderTextConfig = Field(default_factory=RenderTextConfig)
     remove_text: RemoveTextConfig = Field(default_factory=RemoveTextConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
+    curate: CurateConfig = Field(default_factory=CurateConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)
     session: SessionConfig = Field(default_factory=SessionConfig)
@@ -167,5 +169,12 @@ def _describe(detail: Any) -> str:
 def _valid_keys(sections: list[str]) -> list[str]:
     model: Any = RunConfig
     for section in sections:
-        model = model.model_fields[section].annotation
+        if not section.isdigit():  # else a place in a list, whose items have the model found already
+            model = _model_in(model.model_fields[section].annotation)
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model of a field: itself, or what a list or an optional field holds."""
+    choices = (annotation, *get_args(annotation))
+    return next(kind for kind in choices if isinstance(kind, type) and issubclass(kind, Section))

@@ -128,6 +128,20 @@ STAGES: tuple[Stage, ...] = (
         ),
     ),
     Stage(
+        "curate",
+        "Build named subsets: predicates over the measures, exact draws by hash, attrition",
+        (
+            "samples",
+            "images",
+            "clip_embeddings",
+            "cluster_assignments",
+            "spotted_text",
+            "caption_overlap",
+        ),
+        ("subsets", "subset_members"),
+        profiles=False,
+    ),
+    Stage(
         "report",
         "One HTML file with the numbers, plots and galleries",
         (
@@ -150,6 +164,7 @@ STAGES: tuple[Stage, ...] = (
             "stat_text_removal",
             "stat_text_removal_cluster",
             "stat_relative_score",
+            "subsets",
         ),
         (),
     ),

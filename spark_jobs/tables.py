@@ -116,6 +116,23 @@ class Tables:
         predicate = f"dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)}"
         if shards is not None:
             predicate += f" AND shard_id IN ({', '.join(_quoted(shard) for shard in shards)})"
+        return self._replace(spec, frame, predicate)
+
+    def replace_where(self, spec: TableSpec, frame: DataFrame, *, where: Mapping[str, str]) -> int:
+        """Put rows in place of those with the given values of partition columns, in one atomic commit.
+
+        Returns:
+            The Delta version written.
+
+        Raises:
+            WarehouseError: If columns do not fit the schema, or another writer was faster.
+        """
+        self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
+        return self._replace(
+            spec, frame, " AND ".join(f"{column} = {_quoted(value)}" for column, value in where.items())
+        )
+
+    def _replace(self, spec: TableSpec, frame: DataFrame, predicate: str) -> int:
         writer = frame.select(*spec.columns).write.format("delta").mode("overwrite")
         self._save(spec, writer.option("replaceWhere", predicate))
         self._current = None
@@ -124,10 +141,13 @@ class Tables:
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append a few rows made on the driver (the log)."""
         self.create(spec)
-        values = [tuple(row[name] for name in spec.columns) for row in rows]
-        frame = self._spark.createDataFrame(values, spec.schema).coalesce(1)
-        self._save(spec, frame.write.format("delta").mode("append"))
+        self._save(spec, self.rows(spec, rows).write.format("delta").mode("append"))
         self._current = None
+
+    def rows(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+        """A frame of a few rows made on the driver."""
+        values = [tuple(row[name] for name in spec.columns) for row in rows]
+        return self._spark.createDataFrame(values, spec.schema).coalesce(1)
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
 
 _MAX_PARAM = 6000  # MLflow refuses longer values
+_MAX_TAG = 500
 _active = False
 _step = 0
 _complained = False
@@ -123,6 +124,30 @@ def artifact(path: str) -> None:
 
         with _patience():
             mlflow.log_artifact(path)
+
+
+def dataset_input(*, name: str, location: str, version: int, content: str, tags: Mapping[str, Any]) -> None:
+    """Log a subset as a dataset input of the current run.
+
+    Args:
+        name: Name of the dataset in MLflow.
+        location: Path or catalog name of the Delta table that holds its members.
+        version: Delta version of the table.
+        content: Hash of the members.
+        tags: What else to say of it.
+    """
+    if not _active:
+        return
+    import mlflow
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    place = "delta_table_name" if is_catalog(location.rpartition(".")[0]) else "path"
+    with _patience():
+        source = DeltaDatasetSource(**{place: location}, delta_table_version=version)
+        dataset = MetaDataset(source=source, name=name, digest=content)
+        values = {key: str(value)[:_MAX_TAG] for key, value in tags.items()}
+        mlflow.log_input(dataset, context="subset", tags=values)
 
 
 @contextlib.contextmanager

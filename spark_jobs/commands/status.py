@@ -47,7 +47,8 @@ def print_status(spark: SparkSession, config: RunConfig) -> None:
 def _line(tables: Tables, spec: TableSpec, dataset: str, current: RunKeys) -> list[str]:
     from pyspark.sql import functions as F
 
-    frame = tables.read(spec, dataset=dataset, run_key=current[dataset, spec.name])
+    run_key = current[dataset, spec.name] if spec.has_run_key else None
+    frame = tables.read(spec, dataset=dataset, run_key=run_key)
     if "status" not in spec.columns:
         return [f"{frame.count():,}", "", "", "", ""]
     counts = [

@@ -40,6 +40,7 @@ from spark_jobs.report.content import (
     StageAccount,
 )
 from spark_jobs.report.figure_views import FIGURE_TABLES
+from spark_jobs.report.subsets import subset_rows, subsets_key
 from spark_jobs.report.text_removal_reading import (
     SCORE_COLUMNS,
     fill_of,
@@ -67,7 +68,12 @@ _ACCOUNTED = {
     "spot_text": spotted_text,
     "overlap": caption_overlap,
 }
-_READ = next(stage.reads for stage in STAGES if stage.name == "report")
+# Tables with one current run key; subsets have one each and are read by themselves.
+_READ = tuple(
+    name
+    for name in next(stage.reads for stage in STAGES if stage.name == "report")
+    if TABLES[name].has_run_key
+)
 _FREQUENT_ERRORS = 10
 _OVERLAP_COLUMNS = ("image_type", "co_emb_words", "cotr", "fuzzy_cotr")
 _GALLERY_SIDE = 512
@@ -81,12 +87,13 @@ RunKeys = dict[tuple[str, str], str]
 
 def report_key(
     tables: Tables, datasets: list[str], config: ReportConfig, run_keys: RunKeys
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Hash of everything the report shows, by dataset, with what it is configured to show."""
-    keys = {}
+    keys: dict[str, Any] = {}
     for dataset in datasets:
         present = {name: run_keys[dataset, name] for name in _READ if (dataset, name) in run_keys}
         keys[dataset] = content_key(tables, dataset, present)
+        keys[f"{dataset}: subsets"] = subsets_key(tables, dataset)
     keys["config"] = config.model_dump_json(exclude={"output"})
     keys["version"] = parrot_version()
     return keys
@@ -170,6 +177,7 @@ class _Collector:
             synthetic_text=tuple(self._rows(stat_synthetic_text.TABLE.name)),
             figures={name: tuple(self._rows(name)) for name in FIGURE_TABLES},
             text_removal=self._text_removal(),
+            subsets=subset_rows(self._tables, self._dataset),
         )
 
     def _current(self, name: str) -> DataFrame | None:

@@ -203,6 +203,7 @@ class DatasetContent:
         synthetic_text: Rows of `stat_synthetic_text`, of one or several models.
         figures: Rows of the tables that figures are drawn from, by table.
         text_removal: What removing its text does to the scores; None where none was removed.
+        subsets: Rows of `subsets`, by id.
     """
 
     name: str
@@ -216,6 +217,7 @@ class DatasetContent:
     synthetic_text: tuple[Mapping[str, Any], ...] = ()
     figures: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     text_removal: RemovalContent | None = None
+    subsets: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_
 from spark_jobs.report.figure_views import figure_views
 from spark_jobs.report.gallery import Card, card
 from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
+from spark_jobs.report.subsets import subset_views
 from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
 from spark_jobs.report.text_removal import text_removal_view
 
@@ -155,6 +156,7 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         "clusters": cluster_view(dataset, str(index)),
         "synthetic_text": synthetic_text_views(dataset.synthetic_text, str(index)),
         "text_removal": text_removal_view(dataset.text_removal, f"{index}"),
+        "subsets": subset_views(dataset.subsets),
     }
 
 

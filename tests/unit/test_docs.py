@@ -52,7 +52,11 @@ def parrot_commands() -> list[tuple[str, list[str]]]:
 def check_command(arguments: list[str]) -> None:
     """Parse a command line as parrot would, and look up what it names. Runs nothing."""
     name, *rest = arguments
-    values = typer.main.get_command(app).commands[name].make_context(name, list(rest)).params
+    command = typer.main.get_command(app).commands[name]
+    if hasattr(command, "commands"):  # a group: its first word names the command
+        name, *rest = rest
+        command = command.commands[name]
+    values = command.make_context(name, list(rest)).params
     select(values.get("stages") or [])
     load_config(overrides=tuple(values.get("set_") or ()))
     if name == "describe":
@@ -174,7 +178,10 @@ def test_every_command_is_in_the_readme_and_every_option_of_run():
 
 
 def test_commands_and_options_have_help():
-    for name, command in typer.main.get_command(app).commands.items():
+    commands = dict(typer.main.get_command(app).commands)
+    for group in [command for command in commands.values() if hasattr(command, "commands")]:
+        commands |= group.commands
+    for name, command in commands.items():
         assert command.help, name
         lacking = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
         assert not lacking, f"parrot {name} has parameters without help: {lacking}"

@@ -1,0 +1,147 @@
+"""Building a subset beside DuckDB on the same files: same members, ratio of times.
+
+    python -m benchmarks.curation --rows 10000000
+
+Rows are synthetic metadata (ids, captions, sizes, shipped scores) in table `samples` of a fresh warehouse.
+`stage` is stage `curate` as `parrot curate` runs it: attrition, exact draw, members and definition committed to
+Delta, but not the start of Spark. `duckdb` reads the same Parquet files with the same number of threads: counts
+what each condition removes, draws the same samples by the same hash, and writes them to one Parquet file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+from pyspark.sql import SparkSession
+
+from schemas import samples, subset_members, subsets
+from spark_jobs.config import load_config
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.session import open_session
+from spark_jobs.stages.curate import run
+from spark_jobs.tables import Tables
+
+ROWS_PER_SHARD = 100_000
+CONDITIONS = (
+    "similarity > 0.3",
+    "aesthetic > 4.5",
+    "least(width, height) >= 200",
+    "greatest(width, height) <= 3 * least(width, height)",
+    "length(caption) > 5",
+)
+
+
+def generate(spark: SparkSession, warehouse: str, rows: int) -> None:
+    """Write table `samples` and say that it is finished."""
+    tables = Tables(spark, warehouse)
+    tables.create(samples.TABLE)
+    columns = {
+        "dataset": "'bench'",
+        "shard_id": f"lpad(CAST(id DIV {ROWS_PER_SHARD} AS STRING), 5, '0')",
+        "sample_id": "md5(CAST(id AS STRING))",
+        "source_key": "CAST(id AS STRING)",
+        "url": "concat('https://images.example.org/', sha1(CAST(id AS STRING)), '.jpg')",
+        "caption": "concat('caption ', substring(sha1(CAST(id AS STRING)), 1, CAST(40 * rand(1) AS INT)))",
+        "width": "CAST(100 + 1400 * rand(2) AS INT)",
+        "height": "CAST(100 + 1400 * rand(3) AS INT)",
+        "similarity": "0.3 + 0.05 * randn(4)",
+        "aesthetic": "5 + randn(5)",
+        "status": "IF(rand(6) < 0.02, 'failed', 'ok')",
+        "run_key": "'r'",
+        "input_key": "'i'",
+    }
+    written = [
+        f"{columns[field.name]} AS {field.name}"
+        if field.name in columns
+        else f"CAST(NULL AS {field.dataType.simpleString()}) AS {field.name}"
+        for field in samples.TABLE.schema.fields
+    ]
+    frame = spark.range(rows, numPartitions=max(2, rows // 500_000)).selectExpr(*written)
+    tables.replace(samples.TABLE, frame, dataset="bench", run_key="r")
+    log = RunLog(tables, samples.TABLE, stage="ingest", dataset="bench", run_key="r", params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, list[tuple[int, int]]]:
+    """Seconds of the stage, and per condition what it removed in order and alone."""
+    predicate = " AND ".join(CONDITIONS).replace("width", "samples.width").replace("height", "samples.height")
+    subset = {"id": "bench", "predicate": predicate.replace("aesthetic", "samples.aesthetic"), "size": size}
+    curate = {"build": ["bench"], "subsets": [subset]}
+    config = load_config(
+        options={"warehouse": warehouse, "dataset": "bench"},
+        overrides=("tracking.enabled=false", f"curate={json.dumps(curate)}"),
+    )
+    started = time.monotonic()
+    run(spark, config)
+    seconds = time.monotonic() - started
+    row = Tables(spark, warehouse).read(subsets.TABLE).collect()[0]
+    conditions = [step for step in row["attrition"] if step["removed_alone"] is not None]
+    return seconds, [(step["removed"], step["removed_alone"]) for step in conditions]
+
+
+def as_duckdb(files: str, target: Path, size: int, threads: int) -> tuple[float, list[tuple[int, int]]]:
+    """The same by DuckDB."""
+    conditions = ("status = 'ok'", *CONDITIONS)
+    counts = []
+    for place, condition in enumerate(conditions):
+        before = " AND ".join(("true", *conditions[:place]))
+        counts.append(f"count(*) FILTER (WHERE ({before}) AND ({condition}) IS NOT TRUE)")
+        counts.append(f"count(*) FILTER (WHERE ({condition}) IS NOT TRUE)")
+    connection = duckdb.connect(config={"threads": threads})
+    started = time.monotonic()
+    row = connection.execute(f"SELECT {', '.join(counts)} FROM read_parquet('{files}')").fetchone()
+    connection.execute(
+        f"COPY (SELECT shard_id, sample_id FROM read_parquet('{files}') WHERE {' AND '.join(conditions)} "
+        f"ORDER BY md5('0:' || sample_id) LIMIT {size}) TO '{target}' (FORMAT parquet)"
+    )
+    seconds = time.monotonic() - started
+    return seconds, list(zip(row[::2], row[1::2], strict=True))
+
+
+def same_members(warehouse: str, target: Path) -> bool:
+    """Whether both drew the same samples."""
+    ours = f"read_parquet('{warehouse}/{subset_members.TABLE.name}/**/*.parquet')"
+    theirs = f"read_parquet('{target}')"
+    query = (
+        f"SELECT count(*), count(*) FILTER (WHERE a.sample_id IS NULL OR b.sample_id IS NULL) "
+        f"FROM {ours} a FULL JOIN {theirs} b ON a.sample_id = b.sample_id"
+    )
+    count, different = duckdb.connect().execute(query).fetchone()
+    return count > 0 and different == 0
+
+
+def main() -> None:
+    """Generate, build both ways, compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--memory", default="4g", help="of Spark's JVM")
+    rows, memory = (parsed := parser.parse_args()).rows, parsed.memory
+    size, threads = rows // 20, len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse = f"{folder}/warehouse"
+        config = load_config(
+            options={"warehouse": warehouse},
+            overrides=(f"session.driver_memory={memory}", "session.shuffle_partitions=8"),
+        )
+        spark = open_session(config.session)
+        generate(spark, warehouse, rows)
+        stage_seconds, ours = as_stage(spark, warehouse, size)
+        files = f"{warehouse}/{samples.TABLE.name}/**/*.parquet"
+        target = Path(folder) / "members.parquet"
+        duckdb_seconds, theirs = as_duckdb(files, target, size, threads)
+        print(f"rows {rows:,}, drawn {size:,}, threads {threads}")
+        print(f"same attrition: {ours == theirs}; same members: {same_members(warehouse, target)}")
+        print(
+            f"stage {stage_seconds:.1f} s, duckdb {duckdb_seconds:.1f} s, ratio {stage_seconds / duckdb_seconds:.2f}"
+        )
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()

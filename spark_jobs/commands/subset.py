@@ -1,0 +1,305 @@
+"""`parrot curate` and `parrot subset list | show | diff`: build named subsets, and look at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.table import Table
+
+from schemas import TABLES, subset_members, subsets
+from spark_jobs.errors import ConfigError, StageError
+from spark_jobs.runner.progress import output_console
+from spark_jobs.sql.statistics import mean
+from spark_jobs.subsets.build import members_of
+from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_jobs.config import RunConfig
+
+_CLUSTERS_SHOWN = 5
+
+
+def curate_overrides(values: Mapping[str, Any], definitions: Path | None) -> tuple[str, ...]:
+    """Settings of section `curate` from a command's options; None is not given.
+
+    Args:
+        values: Settings by name.
+        definitions: YAML file with a list of definitions.
+
+    Raises:
+        ConfigError: If the file is missing, or holds no list.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    if definitions is not None:
+        given["subsets"] = _read_definitions(definitions)
+    return tuple(f"curate.{name}={json.dumps(value)}" for name, value in given.items())
+
+
+def _read_definitions(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise ConfigError(f"no file of subset definitions at {path}")
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(found, list):
+        raise ConfigError(f"{path} must hold a list of definitions, found {type(found).__name__}")
+    return found
+
+
+def print_list(spark: SparkSession, config: RunConfig) -> None:
+    """Print every definition, and what has been built of it."""
+    rows = _stored(Tables(spark, config.warehouse), config.dataset)
+    shown = Table("subset", "dataset", "samples", "of", "content", "what it is")
+    for row in rows:
+        shown.add_row(
+            row["subset_id"],
+            row["dataset"],
+            f"{row['members']:,}",
+            f"{row['samples']:,}",
+            row["content_hash"],
+            row["sentence"],
+        )
+    built = {row["definition"] for row in rows}
+    for definition in known_definitions(config.curate).values():
+        if definition.id not in built:
+            shown.add_row(definition.id, "", "not built", "", "", definition.sentence)
+    output_console().print(shown)
+
+
+def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None:
+    """Print what a subset is, what it was drawn from, and what its conditions removed.
+
+    Raises:
+        StageError: If it is neither built nor defined.
+    """
+    rows = [
+        row
+        for row in _stored(Tables(spark, config.warehouse), config.dataset)
+        if row["subset_id"] == subset_id
+    ]
+    console = output_console()
+    for row in rows:
+        console.print(_facts(row))
+        console.print(attrition_table(row["attrition"]))
+    if not rows:
+        known = known_definitions(config.curate)
+        if subset_id not in known:
+            raise _unknown(Tables(spark, config.warehouse), config, subset_id)
+        console.print(_definition_facts(known[subset_id]))
+        console.print(f"not built: `parrot curate {subset_id}` builds it")
+
+
+def attrition_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """A subset's attrition, for a terminal."""
+    shown = Table("condition", "before", "removed", "unmeasured", "left", "removed alone")
+    for entry in entries:
+        numbers = (entry[name] for name in ("before", "removed", "unmeasured", "left", "removed_alone"))
+        shown.add_row(entry["condition"], *("" if number is None else f"{number:,}" for number in numbers))
+    return shown
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two subsets side by side.
+
+    Attributes:
+        both: Samples in both.
+        only_first: Samples in the first alone.
+        only_second: Samples in the second alone.
+        rows: What is compared, and its value for each subset, as text.
+    """
+
+    both: int
+    only_first: int
+    only_second: int
+    rows: tuple[tuple[str, str, str], ...]
+
+    @property
+    def overlap(self) -> float:
+        """Samples in both over samples in either (Jaccard), 0 to 1; 1 for two empty subsets."""
+        either = self.both + self.only_first + self.only_second
+        return self.both / either if either else 1.0
+
+
+def compare(tables: Tables, dataset: str, first: str, second: str) -> Difference:
+    """Compare two subsets of a dataset: overlap, image types, clusters, CoTR, CLIP score.
+
+    What the dataset has not been measured for is left out.
+    """
+    members = members_of(tables, dataset, first).selectExpr("shard_id", "sample_id", "true AS in_first")
+    others = members_of(tables, dataset, second).selectExpr("shard_id", "sample_id", "true AS in_second")
+    frame = members.join(others, ["shard_id", "sample_id"], "full").na.fill(False, ["in_first", "in_second"])
+    frame = _with_measures(tables, dataset, frame).persist()
+    try:
+        counted = frame.groupBy("in_first", "in_second").count().collect()
+        sides = {(row["in_first"], row["in_second"]): row["count"] for row in counted}
+        rows = (*_type_rows(frame), *_mean_rows(frame), *_cluster_rows(frame))
+    finally:
+        frame.unpersist()
+    return Difference(
+        both=sides.get((True, True), 0),
+        only_first=sides.get((True, False), 0),
+        only_second=sides.get((False, True), 0),
+        rows=rows,
+    )
+
+
+def print_diff(spark: SparkSession, config: RunConfig, first: str, second: str) -> None:
+    """Print how two subsets of one dataset differ.
+
+    Raises:
+        StageError: If one is not built; names those that are.
+    """
+    tables = Tables(spark, config.warehouse)
+    stored = _stored(tables, config.dataset_name)
+    for name in (first, second):
+        if name not in {row["subset_id"] for row in stored}:
+            raise _unknown(tables, config, name)
+    found = compare(tables, config.dataset_name, first, second)
+    shown = Table("", first, second)
+    shown.add_row("samples", f"{found.both + found.only_first:,}", f"{found.both + found.only_second:,}")
+    shown.add_row("in this one alone", f"{found.only_first:,}", f"{found.only_second:,}")
+    shown.add_row("in both", f"{found.both:,}", f"{found.both:,}")
+    shown.add_row("overlap (both / either)", f"{found.overlap:.1%}", f"{found.overlap:.1%}")
+    for row in found.rows:
+        shown.add_row(*row)
+    output_console().print(shown)
+
+
+def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
+    """The measures that are compared; null columns where the dataset has none."""
+    from pyspark.sql import functions as F
+
+    current = tables.current_run_keys()
+    for table, columns in (
+        ("caption_overlap", {"image_type": "string", "cotr": "double"}),
+        ("clip_embeddings", {"clip_score": "double"}),
+        ("cluster_assignments", {"cluster": "int"}),
+    ):
+        if (dataset, table) in current:
+            rows = tables.read(TABLES[table], dataset=dataset, run_key=current[dataset, table])
+            values = [F.col(name).cast(kind).alias(name) for name, kind in columns.items()]
+            frame = frame.join(
+                rows.select("shard_id", "sample_id", *values), ["shard_id", "sample_id"], "left"
+            )
+        else:
+            frame = frame.select("*", *(F.lit(None).cast(kind).alias(name) for name, kind in columns.items()))
+    return frame
+
+
+def _type_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
+    """Share of each image type among a subset's samples that have one."""
+    rows = frame.where("image_type IS NOT NULL").groupBy("image_type").agg(*_sides()).collect()
+    return _share_rows("", sorted(rows, key=lambda row: row["image_type"]), "image_type", rows)
+
+
+def _cluster_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
+    """The clusters whose shares differ most."""
+    rows = frame.where("cluster IS NOT NULL").groupBy("cluster").agg(*_sides()).collect()
+    totals = [max(1, sum(row[side] for row in rows)) for side in ("first", "second")]
+
+    def difference(row: Any) -> tuple[float, int]:
+        return -abs(row["first"] / totals[0] - row["second"] / totals[1]), row["cluster"]
+
+    return _share_rows("cluster ", sorted(rows, key=difference)[:_CLUSTERS_SHOWN], "cluster", rows)
+
+
+def _sides() -> tuple[Any, Any]:
+    from pyspark.sql import functions as F
+
+    return F.count_if("in_first").alias("first"), F.count_if("in_second").alias("second")
+
+
+def _share_rows(
+    label: str, shown: Sequence[Any], column: str, rows: Sequence[Any]
+) -> list[tuple[str, str, str]]:
+    totals = {side: max(1, sum(row[side] for row in rows)) for side in ("first", "second")}
+    return [
+        (
+            f"{label}{row[column]}",
+            *(f"{row[side] / totals[side]:.1%}" for side in ("first", "second")),  # type: ignore[misc]
+        )
+        for row in shown
+    ]
+
+
+def _mean_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
+    names = {"cotr": "mean CoTR", "clip_score": "mean CLIP score"}
+    sides = ("in_first", "in_second")
+    values = [f"{mean(f'IF({side}, {name}, NULL)')} AS {name}_{side}" for name in names for side in sides]
+    row = frame.selectExpr(*values).collect()[0]
+    rows = [(label, *(row[f"{name}_{side}"] for side in sides)) for name, label in names.items()]
+    return [
+        (label, *("not measured" if value is None else f"{value:.3f}" for value in found))
+        for label, *found in rows
+        if any(value is not None for value in found)
+    ]
+
+
+def _stored(tables: Tables, dataset: str | None) -> list[dict[str, Any]]:
+    if not tables.exists(subsets.TABLE) or not tables.exists(subset_members.TABLE):
+        return []
+    rows = tables.read(subsets.TABLE, dataset=dataset).collect()
+    return sorted(
+        (row.asDict(recursive=True) for row in rows), key=lambda row: (row["dataset"], row["subset_id"])
+    )
+
+
+def _unknown(tables: Tables, config: RunConfig, subset_id: str) -> StageError:
+    built = [row["subset_id"] for row in _stored(tables, config.dataset)]
+    return StageError(
+        f"subset {subset_id} is not built in {config.warehouse}: `parrot curate` builds subsets. "
+        f"Built: {', '.join(built) or 'none'}"
+    )
+
+
+def _facts(row: Mapping[str, Any]) -> Table:
+    shown = Table("subset", f"{row['subset_id']} of {row['dataset']}", show_header=True)
+    facts = {
+        "what it is": row["sentence"],
+        "predicate": row["predicate"],
+        "quantile rule": row["top"],
+        "per cluster": row["stratum"],
+        "size asked for": row["size"],
+        "seed": row["seed"],
+        "source": row["source"],
+        "assumptions": "\n".join(row["assumptions"]),
+        "samples": f"{row['members']:,} of {row['samples']:,}; {row['qualifying']:,} qualify",
+        "content": row["content_hash"],
+        "drawn from": "\n".join(
+            f"{read['table_name']} version {read['delta_version']}, run key {read['run_key']}"
+            for read in row["tables_read"]
+        ),
+    }
+    return _fill(shown, facts)
+
+
+def _definition_facts(definition: SubsetDefinition) -> Table:
+    shown = Table("subset", definition.id)
+    facts = {
+        "what it is": definition.sentence,
+        "predicate": definition.predicate,
+        "quantile rule": definition.top and f"top {definition.top.share:g} by {definition.top.by}",
+        "per cluster": definition.stratum,
+        "size asked for": definition.size,
+        "seed": definition.seed,
+        "source": definition.source,
+        "assumptions": "\n".join(definition.assumptions),
+    }
+    return _fill(shown, facts)
+
+
+def _fill(shown: Table, facts: Mapping[str, Any]) -> Table:
+    for name, value in facts.items():
+        if value is not None and value != "":
+            shown.add_row(name, str(value))
+    return shown

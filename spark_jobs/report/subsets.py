@@ -1,0 +1,50 @@
+"""The report's section on named subsets: what each is, and what its conditions removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from schemas import subsets
+from spark_jobs.report import numbers
+
+if TYPE_CHECKING:
+    from spark_jobs.tables import Tables
+
+
+def subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
+    """Rows of table `subsets` of one dataset, by id; empty where nothing has been curated."""
+    if not tables.exists(subsets.TABLE):
+        return ()
+    rows = tables.read(subsets.TABLE, dataset=dataset).collect()
+    return tuple(sorted((row.asDict(recursive=True) for row in rows), key=lambda row: row["subset_id"]))
+
+
+def subsets_key(tables: Tables, dataset: str) -> list[list[str]]:
+    """What decides the section: id, build and content of each subset."""
+    return [
+        [row[name] for name in ("subset_id", "run_key", "input_key", "content_hash", "sentence")]
+        for row in subset_rows(tables, dataset)
+    ]
+
+
+def subset_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The section's content, as text."""
+    return [
+        {
+            "name": row["subset_id"],
+            "sentence": row["sentence"] or "",
+            "members": numbers.count(row["members"]),
+            "share": numbers.percent(numbers.ratio(row["members"], row["samples"])),
+            "source": row["source"] or "",
+            "assumptions": row["assumptions"] or [],
+            "content": row["content_hash"],
+            "steps": [_step_view(step) for step in row["attrition"]],
+        }
+        for row in rows
+    ]
+
+
+def _step_view(step: Mapping[str, Any]) -> dict[str, Any]:
+    columns = ("before", "removed", "unmeasured", "left", "removed_alone")
+    return {"condition": step["condition"], "counts": [numbers.count(step[name]) for name in columns]}

@@ -1,0 +1,1 @@
+"""Named subsets: definitions, predicates over the measures, exact draws by hash."""

@@ -1,0 +1,263 @@
+"""Stage `curate` against plain pandas: the same ids, from any files, for every built-in subset that can be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pandas as pd
+import pytest
+
+from schemas import subset_members, subsets
+from spark_jobs.commands.subset import compare
+from spark_jobs.config import load_config
+from spark_jobs.errors import ConfigError, StageError
+from spark_jobs.stages.curate import run
+from spark_jobs.subsets import draw
+from spark_jobs.subsets.definition import built_in
+from spark_jobs.subsets.draw import hash_cuts
+from spark_jobs.tables import Tables
+from tests.measured import MAKERS, put_measures, synthetic
+from udfs.language import languages
+
+FRAME = synthetic()
+
+
+def hashed(ids, seed):
+    return [hashlib.md5(f"{seed}:{name}".encode()).hexdigest() for name in ids]
+
+
+def lowest(frame, size, seed):
+    return frame.assign(hash=hashed(frame.sample_id, seed)).sort_values("hash").head(size)
+
+
+def oracle(name):
+    """Rows of a built-in subset by pandas alone."""
+    frame = FRAME[FRAME.is_sound]
+    score = pd.to_numeric(frame.clip_score.astype(float))
+    cotr = pd.to_numeric(frame.cotr.astype(float))
+    with_text = frame.image_type.isin(["text_not_concurrent", "concurrent"])
+    language = pd.Series(languages(frame.caption), index=frame.index)
+    if name.startswith("cotr_ge_"):
+        return frame[with_text & (cotr >= float(name.removeprefix("cotr_ge_")))]
+    if name == "clip_top_30":
+        scored = frame.assign(score=score, hash=hashed(frame.sample_id, 0))[score.notna()]
+        ranked = scored.sort_values(["score", "hash"], ascending=[False, True])
+        return ranked.head(len(scored) * 3 // 10)
+    width, height = frame.width.astype(float), frame.height.astype(float)
+    short, long = (
+        pd.concat([width, height], axis=1).min(axis=1),
+        pd.concat([width, height], axis=1).max(axis=1),
+    )
+    words = frame.caption.map(lambda caption: 0 if caption is None else len(caption.split()))
+    letters = frame.caption.map(lambda caption: 0 if caption is None else len(caption))
+    masks = {
+        "random": frame.is_sound,
+        "with_text": with_text,
+        "without_text": frame.image_type == "no_text",
+        "cotr_eq_0": with_text & (cotr == 0),
+        "cotr_eq_1": with_text & (cotr == 1),
+        "laion_clip_0.28": (score >= 0.28) & (language == "en"),
+        "datacomp_basic": (language == "en")
+        & (words > 2)
+        & (letters > 5)
+        & width.notna()
+        & height.notna()
+        & (short >= 200)
+        & (long / short <= 3),
+        "diht_text": frame.image_type.notna() & ~(with_text & (frame.confidence >= 0.8) & (cotr >= 0.5)),
+    }
+    return frame[masks[name]]
+
+
+MEASURED = [name for name in built_in() if not name.startswith(("rsa_", "rsc_", "debiased", "tmars"))]
+
+
+def configured(warehouse, *build, **curate):
+    values = {"build": list(build), **curate}
+    return load_config(
+        options={"warehouse": str(warehouse), "dataset": "test"},
+        overrides=("tracking.enabled=false", f"curate={json.dumps(values)}"),
+    )
+
+
+def members(spark, warehouse, subset_id):
+    frame = Tables(spark, str(warehouse)).read(subset_members.TABLE).where(f"subset_id = '{subset_id}'")
+    return sorted(row["sample_id"] for row in frame.collect())
+
+
+def stored(spark, warehouse):
+    rows = Tables(spark, str(warehouse)).read(subsets.TABLE).collect()
+    return {row["subset_id"]: row.asDict(recursive=True) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def built(_spark_session, tmp_path_factory):
+    """A warehouse with every built-in subset that its measures allow."""
+    warehouse = tmp_path_factory.mktemp("curation") / "warehouse"
+    put_measures(_spark_session, warehouse, FRAME)
+    return warehouse, run(_spark_session, configured(warehouse, *MEASURED))
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_built_in_subset_has_the_ids_that_pandas_finds(spark, built, name):
+    expected = sorted(oracle(name).sample_id)
+    assert expected
+    assert members(spark, built[0], name) == expected
+
+
+def test_definitions_tell_what_was_read_and_what_each_condition_removed(spark, built):
+    row = stored(spark, built[0])["laion_clip_0.28"]
+    assert (row["samples"], row["members"]) == (len(FRAME), len(oracle("laion_clip_0.28")))
+    assert {read["table_name"] for read in row["tables_read"]} == {"samples", "clip_embeddings"}
+    assert all(read["run_key"] == f"{read['table_name']}-key" for read in row["tables_read"])
+    sound = FRAME[FRAME.is_sound]
+    scored = sound[sound.clip_score.astype(float) >= 0.28]
+    first, second, third = row["attrition"]
+    assert [step["condition"] for step in row["attrition"]] == [
+        "samples.status = 'ok'",
+        "clip_embeddings.clip_score >= 0.28",
+        "samples.language = 'en'",
+    ]
+    assert (first["before"], first["left"], first["unmeasured"]) == (len(FRAME), len(sound), 0)
+    assert (second["before"], second["left"]) == (len(sound), len(scored))
+    assert second["unmeasured"] == sound.clip_score.isna().sum()
+    assert second["removed_alone"] == (~(FRAME.clip_score.astype(float) >= 0.28)).sum()
+    english = pd.Series(languages(FRAME.caption)) == "en"
+    assert (third["left"], third["removed_alone"]) == (row["members"], (~english).sum())
+
+
+def test_equal_inputs_write_nothing(spark, built):
+    warehouse, first = built
+    again = run(spark, configured(warehouse, "with_text", "clip_top_30"))
+    assert again.did_nothing
+    assert again.rows == 0
+    assert again.run_keys["subsets with_text"] == first.run_keys["subsets with_text"]
+
+
+def test_other_files_and_partitions_and_a_rewrite_give_the_same_subset(spark, built, tmp_path):
+    names = ("clip_top_30", "random", "cotr_ge_0.3")
+    before = stored(spark, built[0])
+    put_measures(spark, tmp_path / "other", FRAME, partitions=5, shuffled=1)
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        run(spark, configured(tmp_path / "other", *names, size=50))
+        put_measures(spark, built[0], FRAME, partitions=3, shuffled=2)
+        report = run(spark, configured(built[0], *names, size=50))
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", "2")
+    other, same = stored(spark, tmp_path / "other"), stored(spark, built[0])
+    for name in names:
+        drawn = f"{name}-50"
+        assert other[drawn]["content_hash"] == same[drawn]["content_hash"]
+        assert members(spark, tmp_path / "other", drawn) == members(spark, built[0], drawn)
+        assert members(spark, built[0], drawn) == sorted(lowest(oracle(name), 50, 0).sample_id)
+    # The rewrite has changed Delta's versions but no row: what was there is kept.
+    assert run(spark, configured(built[0], *names)).did_nothing
+    assert {name: stored(spark, built[0])[name] for name in before} == before
+    assert report.rows == 150
+
+
+def test_strata_controls_and_sizes(spark, built):
+    mine = [
+        {"id": "even", "predicate": "clip_score > 0.2", "stratum": "equal", "size": 120},
+        {"id": "level", "predicate": "clip_score > 0.2", "stratum": "equal"},
+        {"id": "capped", "predicate": "clip_score > 0.2", "stratum": "capped", "cap": 30, "seed": 3},
+    ]
+    run(spark, configured(built[0], "even", "level", "capped", "without_text", subsets=mine, control=True))
+    rows = stored(spark, built[0])
+    passing = FRAME[FRAME.is_sound & (FRAME.clip_score.astype(float) > 0.2) & FRAME.cluster.notna()]
+    groups = {cluster: group for cluster, group in passing.groupby(passing.cluster.astype(int))}
+    smallest = min(map(len, groups.values()))
+
+    def each(size, seed):
+        return sorted(name for group in groups.values() for name in lowest(group, size, seed).sample_id)
+
+    assert members(spark, built[0], "level") == each(smallest, 0)
+    assert members(spark, built[0], "capped") == each(30, 3)
+    even = members(spark, built[0], "even")
+    counts = passing[passing.sample_id.isin(even)].cluster.value_counts()
+    assert len(even) == rows["even"]["members"] == 120
+    assert set(even) <= set(passing.sample_id)
+    full = [cluster for cluster, group in groups.items() if counts[cluster] == len(group)]
+    others = [counts[cluster] for cluster in groups if cluster not in full]
+    assert max(others) - min(others) <= 1
+    assert all(len(groups[cluster]) <= max(others) for cluster in full)
+    control = members(spark, built[0], "without_text-control")
+    judged = FRAME[FRAME.is_sound & FRAME.image_type.notna()]
+    assert control == sorted(lowest(judged, len(oracle("without_text")), 1).sample_id)
+    assert [step["before"] - step["left"] for step in rows["capped"]["attrition"]][-1] == len(
+        passing
+    ) - 30 * sum(len(group) >= 30 for group in groups.values()) - sum(
+        len(group) for group in groups.values() if len(group) < 30
+    )
+
+
+def test_two_subsets_are_compared_by_what_was_measured(spark, built):
+    found = compare(Tables(spark, str(built[0])), "test", "with_text", "cotr_ge_0.5")
+    first, second = oracle("with_text"), oracle("cotr_ge_0.5")
+    assert (found.both, found.only_first, found.only_second) == (len(second), len(first) - len(second), 0)
+    assert found.overlap == len(second) / len(first)
+    rows = {label: values for label, *values in found.rows}
+    assert rows["concurrent"] == [f"{(first.image_type == 'concurrent').mean():.1%}", "100.0%"]
+    assert rows["mean CoTR"] == [f"{frame.cotr.astype(float).mean():.3f}" for frame in (first, second)]
+    assert rows["mean CLIP score"] == [
+        f"{frame.clip_score.astype(float).mean():.3f}" for frame in (first, second)
+    ]
+    assert sum(label.startswith("cluster ") for label in rows) == 5
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3])
+def test_a_draw_does_not_depend_on_the_buckets_it_is_found_by(spark, digits):
+    frame = pd.DataFrame({"stratum": ["a"] * 40 + ["b"] * 8, "hash": hashed(map(str, range(48)), 0)})
+    cuts = hash_cuts(spark.createDataFrame(frame), {"a": 40, "b": 8}, {"a": 7, "b": 8}, digits=digits)
+    assert cuts["a"] == sorted(frame[frame.stratum == "a"]["hash"])[6]
+    assert all(name <= cuts["b"] for name in frame["hash"])
+
+
+@pytest.mark.parametrize("place", [1, 2, 150, 299, 300])
+def test_the_nth_highest_score_is_found_by_buckets_alone(spark, monkeypatch, place):
+    monkeypatch.setattr(draw, "_COLLECTED", 5)
+    monkeypatch.setattr(draw, "_BUCKETS", 4)
+    scores = [0.5] * 100 + [0.5 + n * 1e-9 for n in range(100)] + [float(n) for n in range(100)]
+    frame = spark.createDataFrame([(score,) for score in scores], "score double")
+    expected = sorted(scores, reverse=True)[place - 1]
+    assert draw.nth_highest(frame, place) == (expected, sum(score > expected for score in scores))
+
+
+def test_a_measure_that_is_missing_names_the_stage_to_run(spark, built, tmp_path):
+    with pytest.raises(StageError, match=r"rsa \(table text_removal_scores\): run `parrot run"):
+        run(spark, configured(built[0], "rsa_ge_0.1"))
+    put_measures(spark, tmp_path / "young", FRAME.head(5), tables=["samples"])
+    with pytest.raises(
+        StageError, match=r"(?s)clip_score \(table clip_embeddings\): run `parrot run embed` first"
+    ):
+        run(spark, configured(tmp_path / "young", "laion_clip_0.28"))
+    assert set(MAKERS) > {"samples"}
+
+
+def test_a_size_above_what_qualifies_names_both_numbers(spark, built):
+    count = len(oracle("cotr_eq_1"))
+    with pytest.raises(
+        StageError, match=rf"asks for 9,999 samples, but only {count} of {len(FRAME)} qualify"
+    ):
+        run(spark, configured(built[0], "cotr_eq_1", size=9999))
+    assert "cotr_eq_1-9999" not in stored(spark, built[0])
+    assert members(spark, built[0], "cotr_eq_1-9999") == []
+
+
+def test_new_rows_of_a_measure_build_the_subset_again(spark, tmp_path):
+    frame = FRAME.head(60).copy()
+    put_measures(spark, tmp_path, frame, tables=["samples", "caption_overlap"])
+    first = run(spark, configured(tmp_path, "with_text"))
+    put_measures(spark, tmp_path, FRAME.head(120), tables=["samples", "caption_overlap"])
+    spark.sql(f"UPDATE delta.`{tmp_path}/caption_overlap` SET input_key = 'repaired'")
+    second = run(spark, configured(tmp_path, "with_text"))
+    assert second.rows > first.rows > 0
+    assert "it replaces" in second.notes[0]
+    assert len(members(spark, tmp_path, "with_text")) == second.rows
+
+
+def test_an_unknown_subset_names_the_closest(spark, tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown subset debiasd, did you mean debiased\?"):
+        run(spark, configured(tmp_path, "debiasd"))
