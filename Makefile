@@ -27,7 +27,7 @@ bench: $(VENV)/ready check-java ## Run the benchmarks (minutes each); they print
 
 lock: $(VENV)/ready ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --no-annotate --no-emit-index-url \
+	$(BIN)/uv pip compile pyproject.toml --constraints constraints.txt --all-extras --generate-hashes --no-annotate --no-emit-index-url \
 		--python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
 		--custom-compile-command "make lock" --output-file requirements.lock
 

@@ -1,11 +1,13 @@
 """The Delta tables, one file each. Imports pyspark types only."""
 
 from schemas import (
+    aesthetic_scores,
     caption_overlap,
     clip_embeddings,
     cluster_assignments,
     cluster_models,
     images,
+    near_duplicates,
     ngram_vocabulary,
     samples,
     spotted_text,
@@ -35,6 +37,8 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     clip_embeddings.TABLE,
     cluster_models.TABLE,
     cluster_assignments.TABLE,
+    near_duplicates.TABLE,
+    aesthetic_scores.TABLE,
     spotted_text.TABLE,
     caption_overlap.TABLE,
     ngram_vocabulary.TABLE,

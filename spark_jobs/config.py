@@ -12,7 +12,9 @@ from pydantic import Field, ValidationError, field_validator
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.sections import (
+    AestheticConfig,
     ClusterConfig,
+    DeduplicateConfig,
     DownloadConfig,
     EmbedConfig,
     ImageConfig,
@@ -50,6 +52,8 @@ class RunConfig(Section):
     images: ImageConfig = Field(default_factory=ImageConfig)
     embed: EmbedConfig = Field(default_factory=EmbedConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    deduplicate: DeduplicateConfig = Field(default_factory=DeduplicateConfig)
+    aesthetic: AestheticConfig = Field(default_factory=AestheticConfig)
     spot_text: SpotTextConfig = Field(default_factory=SpotTextConfig)
     overlap: OverlapConfig = Field(default_factory=OverlapConfig)
     ngrams: NgramsConfig = Field(default_factory=NgramsConfig)

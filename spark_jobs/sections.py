@@ -164,6 +164,38 @@ class ClusterConfig(Section):
         return self
 
 
+class DeduplicateConfig(Section):
+    """Stage `deduplicate`: near-duplicates inside clusters, by SemDeDup's rule."""
+
+    epsilon: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="Images of a cluster whose cosine is above 1 - epsilon are duplicates; SemDeDup on "
+        "LAION-440M: 0.00095 removes 30 %, 0.03 removes 50 %",
+    )
+    keep: Literal["hard", "easy"] = Field(
+        "hard",
+        description="Member kept of duplicates: hard: the farthest from the centroid; easy: the nearest",
+    )
+    memory_mb: int = Field(
+        1024,
+        ge=1,
+        description="Memory per worker for the vectors of one cluster, MB (512 dimensions: 2 kB each); the "
+        "vectors beyond it are in a temporary file",
+    )
+
+
+class AestheticConfig(Section):
+    """Stage `aesthetic`: LAION's aesthetic heads on CLIP image vectors."""
+
+    head: Path | None = Field(
+        None,
+        description="File of the head: LAION's linear one for OpenAI's ViT-B-32 or ViT-L-14, or the improved "
+        "predictor for ViT-L-14 (sac+logos+ava1-l14-linearMSE.pth)",
+    )
+
+
 class SpotTextConfig(Section):
     """Stage `spot_text`: the text spotter."""
 

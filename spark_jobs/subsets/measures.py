@@ -30,19 +30,6 @@ MEASURE_TABLES = (
     "aesthetic_scores",
     "near_duplicates",
 )
-# Columns of tables whose stage is not part of this installation, so that definitions can name them.
-_WITHOUT_STAGE: Mapping[str, Mapping[str, Kind]] = {
-    "text_removal_scores": {
-        "score_raw": "number",
-        "score_all_removed": "number",
-        "score_co_removed": "number",
-        "rsa": "number",
-        "rsc": "number",
-        "co_minus_all": "number",
-    },
-    "aesthetic_scores": {"score": "number"},
-    "near_duplicates": {"is_duplicate": "boolean", "kept_by": "text"},
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -104,15 +91,9 @@ _DERIVED = (
 @lru_cache(maxsize=1)
 def measures() -> dict[str, Measure]:
     """Every measure by its full name, in the order of the tables."""
-    from schemas import TABLES
-
     found: list[Measure] = []
     for table in MEASURE_TABLES:
-        if table in TABLES:
-            found += _of_table(table)
-        else:
-            columns: Mapping[str, Kind] = {**_WITHOUT_STAGE[table], "status": "text"}
-            found += [Measure(table, name, kind, name) for name, kind in columns.items()]
+        found += _of_table(table)
         found += [measure for measure in _DERIVED if measure.table == table]
     return {measure.full_name: measure for measure in found}
 
@@ -178,12 +159,10 @@ def measures_frame(
 
     A sample without a row in a table has nulls there.
     """
-    from schemas import TABLES
-
     frame: DataFrame | None = None
     for table, run_key in upstream.items():
         own = [measure for measure in sorted(set(wanted)) if measure.table == table]
-        rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key)
+        rows = _of_one_model(tables, dataset, table, run_key=run_key)
         rows = rows.selectExpr(*KEY, *(f"{measure.sql} AS {measure.column}" for measure in own))
         for measure in own:
             if measure.full_name in _BY_WORKERS:
@@ -191,6 +170,35 @@ def measures_frame(
         frame = rows if frame is None else frame.join(rows, list(KEY), "left")
     assert frame is not None, "samples are always read"
     return frame
+
+
+def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> DataFrame:
+    """A table's rows; of those that hold several models side by side, the model of `clip_embeddings`.
+
+    Raises:
+        StageError: If there are several models and none is that of `clip_embeddings`.
+    """
+    from schemas import TABLES
+
+    rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key)
+    if "model" not in TABLES[table].key:
+        return rows
+    models = _models(rows)
+    if len(models) < 2:
+        return rows
+    embedded = tables.current_run_keys().get((dataset, "clip_embeddings"))
+    own = tables.read(TABLES["clip_embeddings"], dataset=dataset, run_key=embedded)
+    shared = [model for model in models if embedded is not None and model in _models(own)]
+    if not shared:
+        raise StageError(
+            f"table {table} of dataset {dataset} holds several models ({', '.join(models)}), and none is that of "
+            "clip_embeddings: run `parrot run embed` with the one that the subset is meant for"
+        )
+    return rows.where(rows["model"] == shared[0])
+
+
+def _models(rows: DataFrame) -> list[str]:
+    return sorted(row["model"] for row in rows.select("model").distinct().collect())
 
 
 def _with_language(frame: DataFrame, column: str) -> DataFrame:

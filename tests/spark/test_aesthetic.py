@@ -1,0 +1,81 @@
+"""Stage `aesthetic` on written vectors: scores of the module, one row per sample, models that do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from schemas import aesthetic_scores, clip_embeddings
+from spark_jobs.config import load_config
+from spark_jobs.errors import ConfigError, ModelError, StageError
+from spark_jobs.runner.run_log import RunLog
+from spark_jobs.stages.aesthetic import run
+from spark_jobs.tables import Tables
+
+OUTPUT = aesthetic_scores.TABLE
+COUNT = 40
+
+
+def put_embeddings(spark, warehouse, vectors, *, model, run_key):
+    """Rows 0 failed to embed, 1 is not finite."""
+    tables = Tables(spark, str(warehouse))
+    tables.create(clip_embeddings.TABLE)
+    rows = []
+    for n, vector in enumerate(vectors.tolist()):
+        vector = [float("nan")] * len(vector) if n == 1 else vector
+        found = (None, None, None, "failed", "damaged") if n == 0 else (vector, None, None, "ok", None)
+        rows.append(("test", f"{n % 3:05d}", f"{n:08d}", model, *found, run_key, "k"))
+    frame = spark.createDataFrame(rows, clip_embeddings.TABLE.schema, verifySchema=False)
+    tables.replace(clip_embeddings.TABLE, frame, dataset="test", run_key=run_key)
+    log = RunLog(tables, clip_embeddings.TABLE, stage="embed", dataset="test", run_key=run_key, params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+
+def configured(warehouse, *overrides):
+    options = {"warehouse": str(warehouse), "dataset": "test"}
+    return load_config(options=options, overrides=("tracking.enabled=false", *overrides))
+
+
+def drawn(width):
+    vectors = np.random.default_rng(2).standard_normal((COUNT, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_scores_models_and_refusals(spark, tmp_path):
+    torch.manual_seed(1)
+    module, path = torch.nn.Linear(512, 1), tmp_path / "b32.pth"
+    torch.save(module.state_dict(), path)
+    torch.save(torch.nn.Linear(768, 1).state_dict(), tmp_path / "l14.pth")
+    warehouse, vectors = tmp_path / "w", drawn(512)
+    config = configured(warehouse, f"aesthetic.head={path}")
+    with pytest.raises(ConfigError, match=r"name a head .* --set aesthetic\.head=FILE"):
+        run(spark, configured(warehouse))
+    with pytest.raises(ModelError, match="aesthetic: No weight file at"):
+        run(spark, configured(warehouse, "aesthetic.head=/none.pth"))
+    with pytest.raises(StageError, match=r"no finished table clip_embeddings: run `parrot run embed` first"):
+        run(spark, config)
+
+    put_embeddings(spark, warehouse, vectors, model="ViT-B-32/openai", run_key="openai")
+    with pytest.raises(StageError, match=r"takes image vectors of 768 .* have 512 \(ViT-B-32/openai\)"):
+        run(spark, configured(warehouse, f"aesthetic.head={tmp_path / 'l14.pth'}"))
+    assert not Tables(spark, str(warehouse)).exists(OUTPUT)
+    report = run(spark, config)
+    assert (report.rows, report.failed, report.skipped, report.notes) == (COUNT, 1, 1, [])
+    rows = Tables(spark, str(warehouse)).read(OUTPUT).collect()
+    rows = sorted(rows, key=lambda row: row["sample_id"])
+    assert [(row["status"], row["error"], row["aesthetic_score"]) for row in rows[:2]] == [
+        ("skipped", "embed: damaged", None),
+        ("failed", "the image vector is not finite", None),
+    ]
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(vectors))[:, 0].numpy()
+    np.testing.assert_allclose([row["aesthetic_score"] for row in rows[2:]], expected[2:], atol=2e-5)
+    assert {(row["head"], row["status"]) for row in rows[2:]} == {("b32.pth", "ok")}
+    assert run(spark, config).did_nothing
+
+    put_embeddings(spark, warehouse, vectors, model="ViT-B-32/laion2b_s34b_b79k", run_key="laion")
+    other = run(spark, config)
+    assert other.run_keys != report.run_keys
+    (note,) = other.notes
+    assert "made for ViT-B-32/openai, the image vectors are of ViT-B-32/laion2b_s34b_b79k" in note
