@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import pandas as pd
 
 from schemas import TABLES, subset_members, subsets
+from spark_jobs.commands.export import ExportOptions, order
+from spark_jobs.config import load_config
+from spark_jobs.export.job import run_export
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.subsets.build import content_hash
 from spark_jobs.tables import Tables
@@ -132,3 +136,25 @@ def _row(table, row, dataset):
         "caption_overlap": {"image_type": "no_text", "cotr": 0.0},
     }
     return common | own[table]
+
+
+def wanted(to, form, *, warehouse="w", subset="some", **options):
+    config = load_config(options={"warehouse": str(warehouse), "dataset": "test"})
+    return order(config, subset, ExportOptions(str(to), form, **options))
+
+
+def build(spark, root):
+    """A warehouse with the subset `some`: its place, all samples, and the members in the order of export."""
+    frame = drawn(root / "source")
+    members = put_subset(spark, root / "warehouse", frame)
+    ordered = members.sort_values(["shard_id", "sample_id"]).reset_index(drop=True)
+    return SimpleNamespace(warehouse=root / "warehouse", frame=frame, members=ordered, root=root)
+
+
+def exporter(spark, built):
+    """Exports the subset: called with folder, format and options."""
+
+    def run(to, form, **options):
+        return run_export(Tables(spark, str(built.warehouse)), wanted(to, form, **options))
+
+    return run

@@ -16,6 +16,7 @@ from spark_jobs.export.base import FileFacts, Format, Settings
 UID = "^[0-9a-fA-F]{32}$"
 DTYPE = np.dtype("u8,u8")
 NAME = "subset.npy"
+_NPY: Any = np.lib.format  # ships no types
 _PIECE = 4 << 20
 
 
@@ -31,11 +32,11 @@ def write(stream: BinaryIO, batches: Iterator[Any], settings: Settings) -> FileF
             spool.write(values.tobytes())
             facts.rows += len(values)
         header = {
-            "descr": np.lib.format.dtype_to_descr(DTYPE),
+            "descr": _NPY.dtype_to_descr(DTYPE),
             "fortran_order": False,
             "shape": (facts.rows,),
         }
-        np.lib.format.write_array_header_1_0(stream, header)
+        _NPY.write_array_header_1_0(stream, header)
         spool.seek(0)
         while piece := spool.read(_PIECE):
             stream.write(piece)
@@ -49,10 +50,8 @@ def uids(texts: list[str]) -> np.ndarray[Any, Any]:
 
 def count(stream: Any) -> int:
     """Uids in the file."""
-    version = np.lib.format.read_magic(stream)
-    shape, _, dtype = (
-        np.lib.format.read_array_header_1_0(stream) if version == (1, 0) else ((0,), False, None)
-    )
+    version = _NPY.read_magic(stream)
+    shape, _, dtype = _NPY.read_array_header_1_0(stream) if version == (1, 0) else ((0,), False, None)
     if dtype != DTYPE:
         raise ValueError(f"an array of {dtype}, expected u8,u8")
     return int(shape[0])

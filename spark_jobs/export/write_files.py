@@ -6,7 +6,7 @@ import errno
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,8 @@ def write_files(frame: DataFrame, task: FileTask) -> tuple[list[ExportedFile], l
     return sorted(written, key=lambda entry: entry.name), [row["error"] for row in results if row["error"]]
 
 
-def _worker(task: FileTask) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    def work(batches: Iterator[Any]) -> Iterator[Any]:
+def _worker(task: FileTask) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    def work(batches: Iterable[Any]) -> Iterator[Any]:
         import pyarrow as pa
 
         for file, group in itertools.groupby(_by_file(batches), key=lambda part: part[0]):
@@ -78,7 +78,7 @@ def _arrow_schema() -> Any:
     return pa.schema([("entry", pa.string()), ("error", pa.string())])
 
 
-def _by_file(batches: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+def _by_file(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
     """Cut record batches, sorted by file, where the file changes."""
     import numpy as np
 
