@@ -173,14 +173,12 @@ def curate(
         from spark_jobs.commands.subset import curate_overrides
         from spark_jobs.config import load_config
         from spark_jobs.pipeline import select
-        from spark_jobs.subsets.definition import orders
 
         values = {"build": subsets, "size": size, "seed": seed, "control": control or None}
         overrides = (*curate_overrides(values, definitions), *(set_ or ()))
         loaded = load_config(
             config, overrides=overrides, options={"warehouse": warehouse, "dataset": dataset}
         )
-        orders(loaded.curate)
         _require_warehouse(warehouse)
         _run(loaded, select(["curate"]), dry_run=False)
 

@@ -40,6 +40,10 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
         from spark_jobs.stages.spot_text import spotter_of
 
         spotter_of(config.spot_text)
+    if "curate" in names:
+        from spark_jobs.subsets.definition import orders
+
+        orders(config.curate)
 
 
 def run_stages(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> list[StageReport]:

@@ -239,7 +239,7 @@ def _mean_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
     row = frame.selectExpr(*values).collect()[0]
     rows = [(label, *(row[f"{name}_{side}"] for side in sides)) for name, label in names.items()]
     return [
-        (label, *("not measured" if value is None else f"{value:.3f}" for value in found))  # type: ignore[misc]
+        (label, *("not measured" if value is None else f"{value:.3f}" for value in found))
         for label, *found in rows
         if any(value is not None for value in found)
     ]

@@ -200,6 +200,12 @@ def _tell(
             f"; it replaces {stored['members']:,} samples drawn from other inputs or by another definition "
             f"(content {stored['content_hash']})"
         )
+    emptying = next((step for step in row["attrition"] if step["before"] and not step["left"]), None)
+    if emptying is not None:
+        note += (
+            f"; nothing is left after {emptying['condition']}, which removed {emptying['removed']:,}, "
+            f"{emptying['unmeasured']:,} of them because a measure is missing"
+        )
     report.notes.append(note)
     report.results[f"{order.subset_id} members"] = float(row["members"])
 

@@ -198,7 +198,7 @@ def _with_language(frame: DataFrame, column: str) -> DataFrame:
 
     from udfs.language import identify
 
-    return frame.withColumn(column, F.pandas_udf(identify, "string")(F.col(column)))  # type: ignore[call-overload]
+    return frame.withColumn(column, F.pandas_udf(identify, "string")(F.col(column)))  # type: ignore[attr-defined]
 
 
 # Measures that Python workers compute from the expression's value.

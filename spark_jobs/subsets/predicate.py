@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.subsets.measures import Measure, measures
@@ -86,12 +86,11 @@ def find_measure(name: str, table: str = "") -> Measure:
 def _parsed(text: str) -> exp.Expression:
     import sqlglot
     from sqlglot.errors import ParseError, TokenError
-    from sqlglot.tokens import TokenType
 
     if len(text) > _MAX_CHARACTERS:
         raise PredicateError(f"a predicate has at most {_MAX_CHARACTERS:,} characters, found {len(text):,}")
     try:
-        if any(token.token_type == TokenType.SEMICOLON for token in sqlglot.tokenize(text, read=_DIALECT)):
+        if any(token.token_type.name == "SEMICOLON" for token in sqlglot.tokenize(text, read=_DIALECT)):
             raise PredicateError("a predicate is one condition: no semicolons")
         statements = sqlglot.parse(text, read=_DIALECT)
     except ParseError as error:
@@ -107,7 +106,7 @@ def _parsed(text: str) -> exp.Expression:
     tree = statements[0] if len(statements) == 1 else None
     if tree is None:
         raise PredicateError("the predicate is empty; `true` keeps every sample")
-    return tree
+    return cast("exp.Expression", tree)
 
 
 def _conjuncts(tree: exp.Expression) -> list[exp.Expression]:
@@ -116,7 +115,7 @@ def _conjuncts(tree: exp.Expression) -> list[exp.Expression]:
     inner = tree.unnest()
     if isinstance(inner, exp.And):
         return [*_conjuncts(inner.this), *_conjuncts(inner.expression)]
-    return [inner]
+    return [cast("exp.Expression", inner)]
 
 
 def _condition(tree: exp.Expression) -> Condition:

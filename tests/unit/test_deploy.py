@@ -39,8 +39,8 @@ STEPS = json.loads((EMR / "steps.json").read_text(encoding="utf-8"))
 
 
 def upstream_of(name: str) -> set[str]:
-    """Stages that write what a stage reads."""
-    return {stage.name for stage in STAGES if set(stage.writes) & set(BY_NAME[name].reads)}
+    """Profiled stages that write what a stage reads; the job has no other tasks."""
+    return {stage.name for stage in STAGES if stage.profiles and set(stage.writes) & set(BY_NAME[name].reads)}
 
 
 def parsed(arguments: list[str]) -> dict[str, object]:
