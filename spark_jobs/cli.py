@@ -271,6 +271,54 @@ def _look(
 
 
 @app.command()
+def export(
+    subset: Annotated[str, typer.Argument(help="A subset that `parrot curate` has built")],
+    to: Annotated[str, typer.Option(help="Folder or URI, a new one for each export")],
+    warehouse: Warehouse,
+    dataset: Annotated[str, typer.Option(help="Name of the dataset in the tables")],
+    format_: Annotated[
+        str, typer.Option("--format", help="parquet, webdataset, img2dataset-urls, datacomp-npy or ids")
+    ] = "webdataset",
+    shard_size: Annotated[
+        int | None, typer.Option(help="Samples per file; default: the format's own")
+    ] = None,
+    with_images: Annotated[bool, typer.Option("--with-images", help="Put image bytes into Parquet")] = False,
+    config: Config = None,
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Write a subset's samples as files that trainers read, with a manifest."""
+
+    def work() -> None:
+        from spark_jobs.commands.export import ExportOptions, export_subset, order
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        options = {"warehouse": warehouse, "dataset": dataset}
+        loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
+        wanted = order(loaded, subset, ExportOptions(to, format_, shard_size, with_images))
+        _require_warehouse(warehouse)
+        export_subset(open_session(loaded.session), loaded, wanted)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def verify(
+    export_folder: Annotated[str, typer.Argument(metavar="EXPORT", help="Folder or URI of an export")],
+    debug: Debug = False,
+) -> None:
+    """Check an export against its manifest: missing, altered and extra files; exit code 1 if there are any."""
+
+    def work() -> None:
+        from spark_jobs.commands.verify import print_verification
+
+        print_verification(export_folder)
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
 def demo(
     to: Annotated[Path, typer.Option(help="Folder for corpus, tables and report")] = Path("demo"),
     samples: Annotated[int, typer.Option(help="Samples of the corpus")] = 240,

@@ -27,3 +27,7 @@ class StageError(ParrotError):
 
 class TrackingError(ParrotError):
     """Raised when the MLflow store cannot be reached."""
+
+
+class ExportError(ParrotError):
+    """Raised when a subset cannot be exported, or an export is not what its manifest says."""

@@ -1,0 +1,90 @@
+"""`parrot export`: write a subset's samples as files that trainers read."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_jobs.errors import ConfigError
+from spark_jobs.export.base import Settings
+from spark_jobs.export.formats import FORMATS
+from spark_jobs.export.job import Export, Outcome, run_export
+from spark_jobs.runner.progress import console
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.config import RunConfig
+
+_UNREADABLE_SHOWN = 5
+# With image bytes a Parquet file of 100,000 rows would be some 10 GB.
+_ROWS_WITH_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of the command; None is not given.
+
+    Attributes:
+        to: Folder or URI.
+        format: Name of the format.
+        shard_size: Samples per file.
+        with_images: Whether Parquet rows hold image bytes.
+    """
+
+    to: str
+    format: str
+    shard_size: int | None = None
+    with_images: bool = False
+
+
+def order(config: RunConfig, subset_id: str, options: ExportOptions) -> Export:
+    """What to export, checked before anything starts.
+
+    Raises:
+        ConfigError: If the format is unknown, or an option does not go with it.
+    """
+    form = FORMATS.get(options.format)
+    if form is None:
+        close = difflib.get_close_matches(options.format, FORMATS, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"unknown format {options.format}{hint}. Formats: {', '.join(FORMATS)}")
+    if options.with_images and form.name != "parquet":
+        raise ConfigError("--with-images goes with --format parquet; webdataset always holds the images")
+    if options.shard_size is not None and options.shard_size < 1:
+        raise ConfigError(f"--shard-size must be 1 or more, found {options.shard_size}")
+    if options.shard_size is not None and form.rows_per_file is None:
+        raise ConfigError(f"--shard-size does not go with {form.name}, which is one file")
+    default = _ROWS_WITH_IMAGES if options.with_images else form.rows_per_file
+    settings = Settings(
+        rows_per_file=options.shard_size or default,
+        with_images=options.with_images,
+        max_bytes=config.images.max_bytes,
+    )
+    return Export(config.dataset_name, subset_id, form, settings, options.to)
+
+
+def export_subset(spark: SparkSession, config: RunConfig, export: Export) -> Outcome:
+    """Export, and say what was done."""
+    outcome = run_export(Tables(spark, config.warehouse), export)
+    made = outcome.manifest
+    size = sum(file.bytes for file in made.files)
+    state = f"{outcome.written} files written" if outcome.written else "up to date"
+    console.print(
+        f"{export.subset_id}: {made.rows:,} of {made.members:,} members in {len(made.files):,} files, "
+        f"{size / 1e6:,.1f} MB, {state}: {export.to}",
+        markup=False,
+    )
+    for note in made.notes:
+        console.print(note, markup=False)
+    if made.unreadable:
+        console.print(
+            f"{len(made.unreadable):,} could not be read; the manifest lists all:",
+            style="yellow",
+            markup=False,
+        )
+        for entry in made.unreadable[:_UNREADABLE_SHOWN]:
+            console.print(f"  {entry['sample_id']}: {entry['reason']}", markup=False)
+    return outcome
