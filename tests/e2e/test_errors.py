@@ -20,7 +20,10 @@ def run_arguments(source, warehouse, *more):
 
 
 FAULTS = {
-    "unknown stage": (("embedd",), "unknown stage embedd. Did you mean embed? Stages: ingest, download, embed"),
+    "unknown stage": (
+        ("embedd",),
+        "unknown stage embedd. Did you mean embed? Stages: ingest, download, embed",
+    ),
     "misspelt key": (("--set", "embed.modle=RN50"), "embed.modle: unknown key; did you mean model?"),
     "two faults at once": (("--set", "embed.batch_size=0", "--set", "x=1"), "2 fault(s)"),
     "unknown model": (("--set", "embed.model=ViT-B-33"), "ViT-B-32"),
