@@ -41,8 +41,9 @@ def put_overlap(spark, warehouse, co_emb_words):
     rows = []
     for n, words in enumerate(co_emb_words):
         status = "skipped" if words is None else "ok"
-        measures = (words, words, None, None, None, None, None)
-        rows.append(("test", "0", f"{n:06d}", *measures, status, None, "o", "i"))
+        row = {"dataset": "test", "shard_id": "0", "sample_id": f"{n:06d}", "run_key": "o", "input_key": "i"}
+        row |= {"caption_words": words, "co_emb_words": words, "status": status}
+        rows.append([row.get(name) for name in caption_overlap.TABLE.columns])
     frame = spark.createDataFrame(rows, caption_overlap.TABLE.schema)
     tables.replace(caption_overlap.TABLE, frame, dataset="test", run_key="o")
     finished(tables, caption_overlap.TABLE, "o")
