@@ -63,7 +63,7 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
         {},
     )
     overlap = [
-        ("test", *key, ["sale"], ["sale"], 1, 1.0, 0.0, 1.0, "concurrent", "ok", None, "o", "i")
+        ("test", *key, ["sale"], ["sale"], 1, [], 1.0, 0.0, 1.0, "concurrent", "ok", None, "o", "i")
         for key in keys
     ]
     put(spark, tables, caption_overlap.TABLE, overlap, {})
