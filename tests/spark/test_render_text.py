@@ -157,9 +157,9 @@ def test_failed_samples_are_done_again_without_doubling_rows(spark, config, tmp_
 
 def test_several_models_stand_side_by_side(spark, config, tmp_path, vocabulary):
     named = "render_text.models=[parrot-tiny, parrot-tiny/random]"
-    with pytest.raises(ConfigError, match="every model may be named once"):
-        render_text.work(configured(config, tmp_path, named))
     one = render_text.work(configured(config, tmp_path))
+    twice = render_text.work(configured(config, tmp_path, named))
+    assert (twice.params, twice.rows_per_sample) == (one.params, one.rows_per_sample)
     single = render_text.work(configured(config, tmp_path, "render_text.models=[parrot-tiny]"))
     assert single.params == one.params
     assert single.rows_per_sample == len(STYLES)
