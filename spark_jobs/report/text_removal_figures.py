@@ -192,7 +192,7 @@ def relative_histograms(rows: Sequence[Row], key: str) -> Markup | None:
     axes.remove()
     extent = (min(*lows, 0.0) - BIN_WIDTH, max(*lows, 0.0) + 2 * BIN_WIDTH)
     for place, (name, row) in enumerate(zip(RELATIVE_LABELS, drawn, strict=True)):
-        panel = figure.add_axes((0.07, 0.71 - 0.295 * place, 0.92, 0.2))
+        panel = figure.add_axes((0.07, 0.71 - 0.295 * place, 0.9, 0.2))
         panel.patch.set_alpha(0)
         _draw_histogram(panel, row)
         _finish_panel(panel, RELATIVE_LABELS[name], row, extent=extent)

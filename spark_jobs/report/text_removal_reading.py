@@ -56,7 +56,7 @@ def fill_of(tables: Tables, dataset: str, run_key: str) -> InpaintParams | None:
         return None
     is_run = (F.col("table_name") == text_removal_scores.TABLE.name) & (F.col("run_key") == run_key)
     rows = tables.read(stage_runs.TABLE, dataset=dataset).where(is_run).select("params").limit(1).collect()
-    found = json.loads(rows[0]["params"]).get("inpaint") if rows else None
+    found = json.loads(rows[0]["params"]).get("params", {}).get("inpaint") if rows else None
     return InpaintParams(**found) if found else None
 
 

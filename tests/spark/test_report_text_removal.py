@@ -82,7 +82,8 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
                     "mask_share_all_removed": 0.1,
                 }
             scores.append(tuple(row.values()))
-    params = {"inpaint": {"fill": "telea", "radius": 3, "dilation": 1}}
+    # As the runner logs a stage's parameters.
+    params = {"params": {"inpaint": {"fill": "telea", "radius": 3, "dilation": 1}}, "reads": {}}
     put(spark, tables, text_removal_scores.TABLE, scores, params)
     statistics.run(spark, settings)
 
