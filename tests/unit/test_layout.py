@@ -303,3 +303,10 @@ def test_packages_have_an_init_with_a_docstring():
             init = folder / "__init__.py"
             assert init.is_file(), f"{folder.relative_to(ROOT)} is no package: the wheel would lack it"
             assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))), init
+
+
+def test_names_of_test_files_are_unique():
+    # pytest imports them by their bare names, so two of one name end a run of all tests.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))
