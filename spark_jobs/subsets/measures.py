@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from spark_jobs.errors import StageError
-from spark_jobs.pipeline import maker_of
+from spark_jobs.pipeline import STAGES, maker_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -18,18 +18,8 @@ if TYPE_CHECKING:
 Kind = Literal["number", "text", "boolean", "list"]
 KEY = ("shard_id", "sample_id")
 
-# In the order of the pipeline; the first has a row for every sample.
-MEASURE_TABLES = (
-    "samples",
-    "images",
-    "clip_embeddings",
-    "cluster_assignments",
-    "spotted_text",
-    "caption_overlap",
-    "text_removal_scores",
-    "aesthetic_scores",
-    "near_duplicates",
-)
+# What the registry lets `curate` read, in its order; the first has a row for every sample.
+MEASURE_TABLES = next(stage.reads for stage in STAGES if stage.name == "curate")
 
 
 @dataclass(frozen=True, order=True)
