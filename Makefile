@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes, a file's tests in one of them: each has a Spark and models of its own, some 6 GB together.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit lint bench lock clean check-python check-java
 
@@ -12,10 +14,10 @@ demo: $(VENV)/ready check-java ## Profile a small drawn corpus: report in demo/r
 	$(BIN)/parrot demo --to demo
 
 test: $(VENV)/ready check-java ## Run every test
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(SIDE_BY_SIDE)
 
 test-unit: $(VENV)/ready ## Run the tests that need no Java
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit $(SIDE_BY_SIDE)
 
 lint: $(VENV)/ready ## Check style and types
 	$(BIN)/ruff check .
