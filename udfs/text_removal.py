@@ -200,7 +200,7 @@ def variant_polygons(row: Row, *, width: int, height: int) -> dict[str, list[NDA
     return found
 
 
-def _polygons(points: Sequence[Sequence[Mapping[str, float]] | None]) -> list[NDArray[np.float64]]:
+def _polygons(points: Sequence[Sequence[dict[str, float]] | None]) -> list[NDArray[np.float64]]:
     return [from_points(polygon or ()) for polygon in points]
 
 
