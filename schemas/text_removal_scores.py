@@ -8,7 +8,7 @@ VARIANTS = ("all_removed", "co_removed", "random_all_removed", "random_co_remove
 """The text-removal images (paper section 5.1), as columns name them."""
 
 _WHAT = {
-    "all_removed": "all spotted words (All-Emb. text) filled in; null without text",
+    "all_removed": "all readings that hold a word that counts (All-Emb. text) filled in; null without text",
     "co_removed": "the words that the caption holds too (Co-Emb. text) filled in; null without such words",
     "random_all_removed": "the donor's All-Emb. polygons filled in; null without text or donor",
     "random_co_removed": "the donor's Co-Emb. polygons filled in; null without text, donor, or such words of its",

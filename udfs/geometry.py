@@ -73,9 +73,10 @@ def area(polygon: NDArray[np.float64]) -> float:
     """
     if len(polygon) < 3:
         return 0.0
-    # Relative to the first corner: products of large coordinates would cancel badly.
+    # Relative to the first corner: products of large coordinates would cancel badly, and the edge back to it
+    # adds nothing.
     x, y = (polygon - polygon[0]).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)
+    return float(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2.0)
 
 
 def clip_to_image(points: ArrayLike, *, width: float, height: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ image and its variants with the unchanged caption.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from schemas.text_removal_scores import VARIANTS
 from udfs.clip_model import ClipFactory, ClipModel, cleaned_caption
 from udfs.geometry import from_points
 from udfs.inpainting import InpaintParams, fill_regions, mask_share, regions_of
-from udfs.tokens import normalised_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from udfs.weights import WeightFile
 
 RAW = "raw"
+MASKS = {"all_emb": "readings", "co_emb": "words"}
+"""Whose polygons are removed; it decides a score, so it enters the run key."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class RemovalFactory:
     @property
     def params(self) -> dict[str, Any]:
         """Everything that decides a score, as JSON types."""
-        return {"inpaint": self.params_of_fill.as_json(), "models": [clip.params for clip in self.clips]}
+        return {
+            "inpaint": self.params_of_fill.as_json(),
+            "masks": MASKS,
+            "models": [clip.params for clip in self.clips],
+        }
 
     @property
     def files(self) -> tuple[WeightFile, ...]:
@@ -175,9 +180,9 @@ def variant_polygons(row: Row, *, width: int, height: int) -> dict[str, list[NDA
     """The polygons that each variant removes.
 
     Args:
-        row: `text` (None without any): `words`, a list of `text` and `polygon` (px of the image), and
-            `co_emb_words`; `donor` (None without any): the other sample's `text`, and `width` and `height` of
-            its image, px.
+        row: `text` (None without any): `all_emb` and `co_emb`, lists of polygons as the tables hold them, px of
+            the image; `donor` (None without any): the other sample's `text`, and `width` and `height` of its
+            image, px.
         width: Image width, px.
         height: Image height, px.
 
@@ -187,26 +192,16 @@ def variant_polygons(row: Row, *, width: int, height: int) -> dict[str, list[NDA
     text, donor = row.get("text"), row.get("donor")
     if text is None:
         return {}
-    found = {"all_removed": _all_emb(text), "co_removed": _co_emb(text)}
+    found = {"all_removed": _polygons(text["all_emb"]), "co_removed": _polygons(text["co_emb"])}
     if donor is not None and donor["width"] and donor["height"]:
         scale = np.array([width / donor["width"], height / donor["height"]])
-        found["random_all_removed"] = [polygon * scale for polygon in _all_emb(donor["text"])]
-        found["random_co_removed"] = [polygon * scale for polygon in _co_emb(donor["text"])]
+        found["random_all_removed"] = [polygon * scale for polygon in _polygons(donor["text"]["all_emb"])]
+        found["random_co_removed"] = [polygon * scale for polygon in _polygons(donor["text"]["co_emb"])]
     return found
 
 
-def _all_emb(text: Mapping[str, Any]) -> list[NDArray[np.float64]]:
-    return _polygons(text["words"])
-
-
-def _co_emb(text: Mapping[str, Any]) -> list[NDArray[np.float64]]:
-    """A spotted word is co-embedded if any of its normalised words stands in the caption."""
-    wanted = set(text["co_emb_words"] or ())
-    return _polygons(word for word in text["words"] if not wanted.isdisjoint(normalised_words(word["text"])))
-
-
-def _polygons(words: Iterable[Mapping[str, Any]]) -> list[NDArray[np.float64]]:
-    return [from_points(word["polygon"] or ()) for word in words]
+def _polygons(points: Sequence[Sequence[dict[str, float]] | None]) -> list[NDArray[np.float64]]:
+    return [from_points(polygon or ()) for polygon in points]
 
 
 def _cosine(image_vector: NDArray[np.float32], text_vector: NDArray[np.float32] | None) -> float:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from spark_jobs import tracking
+from spark_jobs.commands.model_measures import Measures, measures_by_model
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.report.model_figure import model_plot
 from spark_jobs.runner.progress import console, output_console
-from spark_jobs.sql.compare_models import Measures, measures_by_model
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ from spark_jobs.report.text_removal_reading import (
     fill_of,
     gallery_model,
     most_changed,
-    removed_words,
+    removed_text,
     without_text,
 )
 from spark_jobs.runner.run_log import parrot_version
@@ -285,13 +285,13 @@ class _Collector:
         fill = fill_of(self._tables, self._dataset, self._run_keys[self._dataset, name])
         scores = scores.where(F.col("model") == model)
         found = most_changed(overlap, scores, rises=rises, count=count)
-        columns = (*_OVERLAP_COLUMNS, "spotted_word_count", *SCORE_COLUMNS)
+        columns = (*_OVERLAP_COLUMNS, "used_words", *SCORE_COLUMNS)
         rows = self._described(found.select("shard_id", "sample_id", *columns))
         for row in rows:
-            row["words"], row["lines"] = removed_words(row), []
+            row["words"], row["lines"] = removed_text(row)
         samples = []
         for row, data in zip(rows, self._data(rows), strict=True):
-            after = None if fill is None else without_text(data, row["words"], fill, limits=_GALLERY_PIXELS)
+            after = None if fill is None else without_text(data, row["lines"], fill, limits=_GALLERY_PIXELS)
             samples.append(
                 RemovalSample(
                     before=_gallery_sample(row, data, is_blurred=self._config.blur_unsafe),

@@ -22,6 +22,10 @@ _COLOURS = {
     "text-not-concurrent": "#2a6db0",
     "concurrent": "#bf4510",
 }
+_ROW_IN, _TOP_IN, _BOTTOM_IN = 1.1, 0.5, 1.25
+_LEFT, _WIDTH = 0.03, 0.77
+# Kinds whose means are close would hide each other on one line: one line each for raw, All-Emb., Co-Emb.
+_LINE_OF_MARKER = {"o": 0.08, "^": -0.1, "s": -0.28}
 _BESIDE = {"mean_rsa": "mean RSA", "mean_rsc": "mean RSC", "mean_sync": "Sync score"}
 
 
@@ -35,14 +39,24 @@ def model_plot(found: Mapping[str, Mapping[str, float | None]], dataset: str) ->
     Returns:
         A whole SVG file.
     """
-    figure, axes = drawing.canvas(height_in=1.9 + 0.9 * len(found), left=0.24)
     rows = len(found)
-    axes.set_position((0.24, 0.95 / (1.9 + 0.9 * rows), 0.5, 0.9 * rows / (1.9 + 0.9 * rows)))
+    height_in = _TOP_IN + _ROW_IN * rows + _BOTTOM_IN
+    figure, axes = drawing.canvas(height_in=height_in)
+    axes.set_position((_LEFT, _BOTTOM_IN / height_in, _WIDTH, _ROW_IN * rows / height_in))
     for place, (model, measures) in enumerate(found.items()):
         _draw_model(axes, model, measures, y=-float(place))
     for kind in REMOVAL_TYPES:
         axes.plot([], [], label=kind.label, **_marker(kind.marker, kind.colour, is_filled=kind.filled))
     _finish(axes, rows, dataset)
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="lower center",
+        bbox_to_anchor=(_LEFT + _WIDTH / 2, 0.1 / height_in),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=drawing.INK,
+    )
     spoken = f"Mean CLIP score by image type of {rows} models: {', '.join(found)}."
     svg = str(drawing.svg(figure, "models", spoken=drawing.one_line(spoken)))
     coloured = re.sub(r"var\(--([\w-]+)\)", lambda match: _COLOURS[match[1]], svg)
@@ -66,36 +80,41 @@ def _marker(marker: str, colour: str, *, is_filled: bool) -> dict[str, Any]:
 
 
 def _draw_model(axes: Axes, model: str, measures: Mapping[str, float | None], *, y: float) -> None:
-    drawing.row_label(axes, drawing.one_line(model), y=y, images=measures.get("images_raw_with_text"))
+    # Above the markers, where a name of any length has room.
+    above: dict[str, Any] = {"ha": "left", "va": "baseline", "parse_math": False}
+    above |= {"transform": axes.get_yaxis_transform()}
+    size = f"n = {numbers.count(measures.get('images_raw_with_text') or 0)}"
+    axes.text(
+        0, y + 0.26, drawing.one_line(model), color=drawing.INK, fontsize=9.5, fontweight="bold", **above
+    )
+    axes.text(1, y + 0.26, size, color=drawing.MUTED, fontsize=9, **(above | {"ha": "right"}))
     for kind in REMOVAL_TYPES:
         value = numbers.finite(measures.get(f"mean_{kind.name}"))
         if value is not None:
-            axes.plot([value], [y], **_marker(kind.marker, kind.colour, is_filled=kind.filled))
+            axes.plot(
+                [value],
+                [y + _LINE_OF_MARKER[kind.marker]],
+                **_marker(kind.marker, kind.colour, is_filled=kind.filled),
+            )
     told = [
         f"{label} {numbers.score(measures[name])}"
         for name, label in _BESIDE.items()
         if measures.get(name) is not None
     ]
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
-    axes.text(1.03, y, "\n".join(told), color=drawing.INK, linespacing=1.4, **beside)
+    axes.text(1.03, y - 0.1, "\n".join(told), color=drawing.INK, linespacing=1.4, **beside)
 
 
 def _finish(axes: Axes, rows: int, dataset: str) -> None:
-    axes.set_ylim(-rows + 0.4, 0.6)
+    axes.set_ylim(-rows + 0.5, 0.5)
     axes.set_yticks([])
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(drawing.LINE)
     axes.tick_params(axis="x", color=drawing.LINE, labelcolor=drawing.MUTED, labelsize=9)
+    axes.margins(x=0.08)
     axes.grid(visible=True, axis="x", color=drawing.LINE, linewidth=0.6)
-    title = f"Text removal by model, {drawing.one_line(dataset)}; n: raw images with text"
+    axes.set_axisbelow(True)
+    title = f"Text removal by model, {drawing.one_line(dataset)}; n: images with text"
     axes.set_title(title, color=drawing.INK, fontsize=10, parse_math=False)
     axes.set_xlabel("mean CLIP score", color=drawing.MUTED, fontsize=9)
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.4, -0.42 / max(rows, 1) - 0.08),
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-        labelcolor=drawing.INK,
-    )

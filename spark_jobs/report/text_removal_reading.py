@@ -60,23 +60,25 @@ def fill_of(tables: Tables, dataset: str, run_key: str) -> InpaintParams | None:
     return InpaintParams(**found) if found else None
 
 
-def removed_words(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The spotted words that were removed: those that stage `overlap` counted, the most confident so many.
+def removed_text(row: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What stage `remove_text` took for All-Emb. text: the words that `overlap` counted, and their readings.
 
     Args:
-        row: `words` as in `spotted_text`, and `spotted_word_count` as in `caption_overlap`.
+        row: `words` and `lines` as in `spotted_text`, and `used_words` as in `caption_overlap`.
+
+    Returns:
+        The words, and the readings that hold one of them; none where either table lacks the sample.
     """
-    words, count = row["words"] or [], row["spotted_word_count"] or 0
-    confidences = sorted((word["confidence"] for word in words), reverse=True)
-    if not 0 < count <= len(confidences):
-        return []
-    return [word for word in words if word["confidence"] >= confidences[count - 1]]
+    if not row["used_words"] or not row["words"]:
+        return [], []
+    words = [row["words"][used["index"]] for used in row["used_words"]]
+    return words, [row["lines"][line] for line in dict.fromkeys(word["line"] for word in words)]
 
 
 def without_text(
-    data: object, words: Sequence[Mapping[str, Any]], fill: InpaintParams, *, limits: DecodeLimits
+    data: object, readings: Sequence[Mapping[str, Any]], fill: InpaintParams, *, limits: DecodeLimits
 ) -> NDArray[np.uint8] | None:
-    """Decode an image and fill the words' polygons in.
+    """Decode an image and fill the readings' polygons in.
 
     Returns:
         Pixels, (height, width, 3) RGB uint8, EXIF-upright, full size; None where there is no image.
@@ -87,4 +89,4 @@ def without_text(
         pixels = decode(data, limits).pixels
     except ImageFault:
         return None  # the picture before says why
-    return inpaint(pixels, [from_points(word["polygon"] or ()) for word in words], fill)
+    return inpaint(pixels, [from_points(reading["polygon"] or ()) for reading in readings], fill)

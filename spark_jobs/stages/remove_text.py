@@ -31,13 +31,12 @@ INPUTS = (
     *IMAGE_INPUTS,
     Input(
         spotted_text.TABLE,
-        {"words": "words", "text_width": "image_width", "text_height": "image_height"},
+        {"words": "words", "lines": "lines", "text_width": "image_width", "text_height": "image_height"},
     ),
     Input(
         caption_overlap.TABLE,
         {
-            "spotted_word_count": "spotted_word_count",
-            "co_emb_words": "co_emb_words",
+            "used_words": "used_words",
             "overlap_status": "status",
             "overlap_error": "error",
         },
@@ -107,13 +106,13 @@ def with_donors(inputs: DataFrame, *, seed: int) -> DataFrame:
         seed: Another seed gives other donors.
 
     Returns:
-        The rows with `text` (the words that `overlap` counted, and the co-emb ones among the caption's; null
-        without any) and `donor` (another sample's id, text and image size; null without text or other).
+        The rows with `text` (the polygons of what `overlap` counted; null where it counted none) and `donor`
+        (another sample's id, text and image size; null without text or other).
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    texts = inputs.withColumn("text", _text()).drop("words", "spotted_word_count", "co_emb_words")
+    texts = inputs.withColumn("text", _text()).drop("words", "lines", "used_words")
     has_text = F.col("text").isNotNull()
     in_ring = Window.partitionBy("shard_id", has_text).orderBy(
         F.xxhash64(F.lit(seed).cast("long"), "sample_id"), "sample_id"
@@ -145,17 +144,21 @@ def by_model(measured: DataFrame, models: list[str]) -> DataFrame:
 
 
 def _text() -> Column:
-    """The words that `overlap` counted, whatever minimum confidence it had: the most confident so many."""
+    """Polygons by what they hold: `all_emb` and `co_emb`; null where `overlap` counted no word.
+
+    All-Emb. text is all that was spotted: whole readings, each that holds a word that counts. Words are cut out
+    of a reading by character share, and a letter between two of them would stay. Co-Emb. text is single words.
+    """
     from pyspark.sql import functions as F
 
-    count = F.col("spotted_word_count")
-    confidences = F.sort_array(F.transform("words", lambda word: word["confidence"]), asc=False)
-    lowest = F.get(confidences, count - 1)
-    words = F.transform(
-        F.filter("words", lambda word: word["confidence"] >= lowest),
-        lambda word: F.struct(word["text"].alias("text"), word["polygon"].alias("polygon")),
+    used = F.col("used_words")
+    readings = F.array_distinct(F.transform(used, lambda word: F.get("words", word["index"])["line"]))
+    co_emb = F.filter(used, lambda word: word["co_emb"])
+    polygons = F.struct(
+        F.transform(readings, lambda line: F.get("lines", line)["polygon"]).alias("all_emb"),
+        F.transform(co_emb, lambda word: F.get("words", word["index"])["polygon"]).alias("co_emb"),
     )
-    return F.when(count > 0, F.struct(words.alias("words"), F.col("co_emb_words").alias("co_emb_words")))
+    return F.when(F.size(used) > 0, polygons)
 
 
 def _result_fields() -> list[StructField]:

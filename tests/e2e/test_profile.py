@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -198,12 +199,17 @@ def test_a_dry_run_of_another_clip_model_redoes_what_depends_on_it(warehouse, co
     assert planned["cluster"][3] == "new fit, after embed"
 
 
-@pytest.mark.parametrize("stage", ["embed", "spot_text"])
+@pytest.mark.parametrize("stage", ["embed", "spot_text", "remove_text"])
 def test_killed_in_the_middle_the_next_run_continues_to_the_same_rows(
     stage, warehouse, corpus, spark, tmp_path
 ):
-    table = {"embed": "clip_embeddings", "spot_text": "spotted_text"}[stage]
+    table = {"embed": "clip_embeddings", "spot_text": "spotted_text", "remove_text": "text_removal_scores"}[
+        stage
+    ]
     folder = tmp_path / "warehouse"
+    if stage == "remove_text":  # spotting once more what it reads would take most of the time
+        shutil.copytree(warehouse, folder)
+        shutil.rmtree(folder / table)
     small_chunks = (*arguments(corpus, folder, "ingest", stage), "--set", "runner.first_chunk=1")
     kill_after_first_chunk([*PARROT, *map(str, small_chunks)], folder / table)
     done = spark.read.format("delta").load(str(folder / table)).select("shard_id").distinct().count()

@@ -3,8 +3,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
+import mlflow
 import pytest
 from removal_samples import by_image_type, drawn_rows, removal_row, scores_frame
 
@@ -12,6 +14,7 @@ from schemas import text_removal_scores
 from spark_jobs.commands.compare_models import compare_models
 from spark_jobs.errors import StageError
 from spark_jobs.runner.run_log import RunLog
+from spark_jobs.sections import TrackingConfig
 from spark_jobs.tables import Tables
 
 TABLE = text_removal_scores.TABLE
@@ -39,8 +42,11 @@ def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, 
     put(spark, tables, both, "b")
     put(spark, tables, [removal_row(0, "C", score_raw=0.5)], "c")
     put(spark, tables, both, "b")
-    compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
-    found = {row["model"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    tracked = config.model_copy(update={"tracking": TrackingConfig(enabled=True, uri=store, experiment="e")})
+    compare_models(spark, tracked, style="csv", output=tmp_path / "p.svg")
+    printed = capsys.readouterr().out
+    found = {row["model"]: row for row in csv.DictReader(io.StringIO(printed))}
     assert list(found) == ["A/a", "B", "C"]
     expected = by_image_type(both)
     for (model, name), part in expected.groupby(["model", "type"]):
@@ -54,3 +60,29 @@ def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, 
     assert ElementTree.fromstring(plot).tag.endswith("svg")
     assert "var(--" not in plot
     assert all(re.search(f">{re.escape(model)}</text>", plot) for model in found)
+
+    (run,) = runs_of(store, "e")
+    assert (run.info.run_name, run.info.status) == ("compare-models", "FINISHED")
+    assert run.data.params == {"dataset": "d", "models": "A/a, B, C"}
+    for model, measures in found.items():
+        numbers = {
+            f"{model}/{name}": float(value) for name, value in measures.items() if name != "model" and value
+        }
+        logged = {name: value for name, value in run.data.metrics.items() if name.startswith(f"{model}/")}
+        assert logged == pytest.approx(numbers, abs=1e-12)
+    stored = {path.name: path.read_bytes() for path in artifacts_of(run, store, tmp_path / "artifacts")}
+    assert stored == {"models.csv": printed.encode(), "p.svg": plot.encode()}
+
+
+def runs_of(store, experiment):
+    client = mlflow.MlflowClient(store)
+    return client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+
+
+def artifacts_of(run, store, folder):
+    folder.mkdir()
+    client = mlflow.MlflowClient(store)
+    return [
+        Path(client.download_artifacts(run.info.run_id, item.path, str(folder)))
+        for item in client.list_artifacts(run.info.run_id)
+    ]

@@ -17,6 +17,8 @@ from spark_jobs.stages.remove_text import run, with_donors
 from spark_jobs.tables import Tables
 from tests.builders import image_bytes
 from udfs.image_codec import DecodeLimits, decode
+from udfs.inpainting import InpaintParams, inpaint
+from udfs.text_removal import variant_polygons
 from udfs.tokens import normalised_words
 
 TABLE = text_removal_scores.TABLE
@@ -63,11 +65,6 @@ def counted(name, confidence=0.3):
     return [(text, place) for place, (text, sure) in enumerate(words) if sure >= confidence]
 
 
-def co_emb(name):
-    caption = set(normalised_words(PAIRS[name][0]))
-    return [word for text, _ in counted(name) for word in normalised_words(text) if word in caption]
-
-
 @pytest.fixture
 def config(tmp_path, tmp_path_factory):
     return configured(tmp_path)
@@ -106,19 +103,49 @@ def files(spark, config, tmp_path):
     return paths
 
 
+def readings(name):
+    """Places of the words of each reading: those beside each other that are as sure as each other."""
+    found = []
+    for place, (_, sure) in enumerate(PAIRS[name][1] or []):
+        if found and PAIRS[name][1][found[-1][-1]][1] == sure and place < 2:
+            found[-1].append(place)
+        else:
+            found.append([place])
+    return found
+
+
+def reading_polygon(name, places):
+    """From the first word's left to the last one's right: what lies between the words is covered too."""
+    first, last = polygon_of(name, places[0]), polygon_of(name, places[-1])
+    return [first[0], last[1], last[2], first[3]]
+
+
 def spotted_row(name, key):
     words = PAIRS[name][1]
     if words is None:
         return {**key, "spotter": "s", "status": "failed", "error": "damaged"}
-    found = [(text, sure, polygon_of(name, place), 0) for place, (text, sure) in enumerate(words)]
+    line_of = {place: line for line, places in enumerate(readings(name)) for place in places}
+    found = [
+        (text, sure, polygon_of(name, place), line_of[place]) for place, (text, sure) in enumerate(words)
+    ]
+    lines = [
+        (" ".join(words[place][0] for place in places), words[places[0]][1], reading_polygon(name, places))
+        for places in readings(name)
+    ]
     width, height = SIZES[name]
-    return {**key, "spotter": "s", "words": found, "image_width": width, "image_height": height}
+    size = {"image_width": width, "image_height": height}
+    return {**key, "spotter": "s", "words": found, "lines": lines, **size}
 
 
 def overlap_row(name, key):
     if PAIRS[name][1] is None:
         return {**key, "status": "skipped", "error": "spot_text: damaged"}
-    return {**key, "spotted_word_count": len(counted(name)), "co_emb_words": co_emb(name)}
+    return {**key, "used_words": used_words(name)}
+
+
+def used_words(name):
+    caption = set(normalised_words(PAIRS[name][0]))
+    return [(place, not caption.isdisjoint(normalised_words(text)), None) for text, place in counted(name)]
 
 
 def rows_of(spark, config):
@@ -127,19 +154,18 @@ def rows_of(spark, config):
 
 
 def polygons_by_variant(name, donor):
-    def words(of, *, only_co):
-        wanted = set(co_emb(of))
-        return [
-            np.array(polygon_of(of, place))
-            for text, place in counted(of)
-            if not only_co or wanted & set(normalised_words(text))
-        ]
+    def all_emb(of):
+        places = {place for _, place in counted(of)}
+        return [np.array(reading_polygon(of, line)) for line in readings(of) if places & set(line)]
 
-    found = {"all_removed": words(name, only_co=False), "co_removed": words(name, only_co=True)}
+    def co_emb(of):
+        return [np.array(polygon_of(of, place)) for place, is_co_emb, _ in used_words(of) if is_co_emb]
+
+    found = {"all_removed": all_emb(name), "co_removed": co_emb(name)}
     if donor is not None:
         scale = np.array(SIZES[name]) / np.array(SIZES[donor])
-        found["random_all_removed"] = [polygon * scale for polygon in words(donor, only_co=False)]
-        found["random_co_removed"] = [polygon * scale for polygon in words(donor, only_co=True)]
+        found["random_all_removed"] = [polygon * scale for polygon in all_emb(donor)]
+        found["random_co_removed"] = [polygon * scale for polygon in co_emb(donor)]
     return found
 
 
@@ -247,12 +273,22 @@ def inputs_of(spark, order):
     rows = []
     for name in order:
         words = [(text, sure, [(0.0, 0.0)], 0) for text, sure in PAIRS[name][1] or []]
-        rows.append((name[0], name, words, len(counted(name)), [], 10, 10))
-    words_type = spotted_text.TABLE.schema["words"].dataType.simpleString()
-    return spark.createDataFrame(
-        rows,
-        f"shard_id string, sample_id string, words {words_type}, spotted_word_count int, "
-        "co_emb_words array<string>, text_width int, text_height int",
+        rows.append((name[0], name, words, [("", 0.5, [(0.0, 0.0)])], used_words(name), 10, 10))
+    return spark.createDataFrame(rows, joined_type())
+
+
+def joined_type():
+    words, lines, used = (
+        table.schema[name].dataType.simpleString()
+        for table, name in (
+            (spotted_text.TABLE, "words"),
+            (spotted_text.TABLE, "lines"),
+            (caption_overlap.TABLE, "used_words"),
+        )
+    )
+    return (
+        f"shard_id string, sample_id string, words {words}, lines {lines}, used_words {used}, "
+        "text_width int, text_height int"
     )
 
 
@@ -275,6 +311,36 @@ def test_donors_form_a_ring_that_does_not_depend_on_the_order_of_rows(spark):
         name = found[name]
     assert set(ring) == with_text
     assert any(donors(inputs_of(spark, PAIRS), seed=seed) != found for seed in (1, 2, 3))
+
+
+def test_a_letter_between_two_words_of_a_reading_is_gone_and_an_unsure_reading_stays(spark):
+    """A spotter cuts words by character share: a wide letter may lie between two of them, in neither."""
+    pixels = np.full((60, 120, 3), 200, np.uint8)
+    between, unsure = (slice(10, 20), slice(46, 54)), (slice(40, 50), slice(20, 40))
+    pixels[between] = 0
+    pixels[10:20, 20:40] = pixels[10:20, 60:80] = 0
+    pixels[unsure] = 90
+    line, dim_line = box(15, 8, 85, 22), box(15, 38, 45, 52)
+    words = [
+        ("Big", 0.9, box(15, 8, 44, 22), 0),
+        ("sale", 0.9, box(56, 8, 85, 22), 0),
+        ("dim", 0.1, dim_line, 1),
+    ]
+    lines = [("Big sale", 0.9, line), ("dim", 0.1, dim_line)]
+    rows = [("s", "a", words, lines, [(0, False, None), (1, True, None)], 120, 60)]
+    (row,) = with_donors(spark.createDataFrame(rows, joined_type()), seed=0).collect()
+    found = variant_polygons(row.asDict(recursive=True), width=120, height=60)
+    assert {name: len(polygons) for name, polygons in found.items()} == {"all_removed": 1, "co_removed": 1}
+    filled = inpaint(pixels, found["all_removed"], InpaintParams())
+    assert (filled[between] > 190).all()
+    assert (filled[unsure] == 90).all()
+    without_co = inpaint(pixels, found["co_removed"], InpaintParams())
+    assert (without_co[between] == 0).all()
+    assert not (without_co[12:18, 60:78] == 0).any()
+
+
+def box(left, top, right, bottom):
+    return [(float(x), float(y)) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
 
 
 def test_noise_does_not_take_the_place_of_a_real_models_scores(spark, config):

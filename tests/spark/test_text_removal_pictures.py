@@ -39,7 +39,10 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
     keys = [(row["shard_id"], row["sample_id"]) for row in found]
     polygon = [{"x": x, "y": y} for x, y in SQUARE]
     word = {"text": "SALE", "confidence": 0.9, "line": 0, "polygon": polygon}
-    unsure = {**word, "text": "x", "confidence": 0.1}
+    unsure = {**word, "text": "x", "confidence": 0.1, "line": 1}
+    # The reading is wider than its word: the picture after must lack all of it.
+    reading = {**word, "polygon": [{"x": x + (4 if x > 2 else 0), "y": y} for x, y in SQUARE]}
+    del reading["line"]
     put(
         spark,
         tables,
@@ -51,7 +54,7 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
                     **{"dataset": "test", "shard_id": key[0], "sample_id": key[1], "spotter": "s"},
                     **{
                         "words": [word, unsure],
-                        "lines": [],
+                        "lines": [reading, {**reading, "text": "x", "confidence": 0.1}],
                         "status": "ok",
                         "run_key": "t",
                         "input_key": "i",
@@ -63,7 +66,22 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
         {},
     )
     overlap = [
-        ("test", *key, ["sale"], ["sale"], 1, [], 1.0, 0.0, 1.0, "concurrent", "ok", None, "o", "i")
+        (
+            "test",
+            *key,
+            ["sale"],
+            ["sale"],
+            1,
+            [(0, True, 0.01)],
+            1.0,
+            0.0,
+            1.0,
+            "concurrent",
+            "ok",
+            None,
+            "o",
+            "i",
+        )
         for key in keys
     ]
     put(spark, tables, caption_overlap.TABLE, overlap, {})
@@ -99,6 +117,5 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
         assert sample.before.unsafe
         changed = (np.asarray(sample.before.pixels) != np.asarray(sample.after)).any(axis=2)
         rows, columns = np.nonzero(changed)
-        if len(rows):
-            assert 0 <= min(rows.min(), columns.min()) <= max(rows.max(), columns.max()) <= 12
+        assert rows.max() <= 12 < columns.max() <= 16
         assert sample.after.shape == sample.before.pixels.shape

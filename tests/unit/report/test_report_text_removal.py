@@ -27,7 +27,7 @@ from spark_jobs.report.text_removal_figures import (
     group_means,
     relative_histograms,
 )
-from spark_jobs.report.text_removal_reading import gallery_model, removed_words
+from spark_jobs.report.text_removal_reading import gallery_model, removed_text
 
 
 def removal_page(**changes: object) -> str:
@@ -189,13 +189,22 @@ def test_bars_below_zero_are_hollow_and_the_others_filled() -> None:
     ]
 
 
-@pytest.mark.parametrize(("count", "kept"), [(0, ""), (None, ""), (2, "ac"), (3, "abc"), (9, "")], ids=str)
-def test_the_words_removed_are_those_that_overlap_counted(count: int | None, kept: str) -> None:
-    words = [{"text": text, "confidence": sure} for text, sure in (("a", 0.9), ("b", 0.2), ("c", 0.5))]
+@pytest.mark.parametrize(
+    ("used", "words", "lines"),
+    [([], "", ""), (None, "", ""), ([0, 2], "ac", "XY"), ([2, 3], "cd", "Y"), ([1], "b", "X")],
+    ids=str,
+)
+def test_the_text_removed_is_what_overlap_counted(used: list[int] | None, words: str, lines: str) -> None:
+    row = {
+        "words": [{"text": text, "line": line} for text, line in (("a", 0), ("b", 0), ("c", 1), ("d", 1))],
+        "lines": [{"text": "X"}, {"text": "Y"}],
+        "used_words": used if used is None else [{"index": index} for index in used],
+    }
 
-    found = removed_words({"words": words, "spotted_word_count": count})
+    found = removed_text(row)
 
-    assert "".join(word["text"] for word in found) == kept
+    assert ["".join(reading["text"] for reading in part) for part in found] == [words, lines]
+    assert removed_text({**row, "words": None, "lines": None}) == ([], [])
 
 
 def test_the_gallerys_model_is_that_of_the_embeddings() -> None:

@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from udfs.inpainting import FILLS, InpaintParams, inpaint, margin_of, mask_share, regions_of
+from udfs.inpainting import (
+    FILLS,
+    InpaintParams,
+    Region,
+    fill_regions,
+    inpaint,
+    margin_of,
+    mask_share,
+    regions_of,
+)
 
 WIDTH, HEIGHT = 160, 120
 
@@ -117,6 +126,52 @@ def test_random_shapes_equal_the_call_over_the_whole_image():
         grouped += len(found) > 1
     assert masked > 250
     assert grouped > 30
+
+
+@pytest.mark.parametrize("radius", range(1, 7))
+def test_pieces_at_any_distance_equal_the_call_over_the_whole_image(radius):
+    params, counts = InpaintParams(radius=radius), []
+    for gap in range(1, 2 * margin_of(params)):
+        pixels = photo(seed=gap)
+        for slant in (0, 3):
+            polygons = [
+                box(40, 30, 70, 55),
+                [(70 + gap, 25), (100 + gap, 25 + slant), (100 + gap, 60), (70 + gap, 60)],
+            ]
+            mask = whole_mask(polygons)
+            expected = cv2.inpaint(pixels, mask, radius, cv2.INPAINT_TELEA)
+            assert np.array_equal(inpaint(pixels, polygons, params), expected), (gap, slant)
+            counts.append(len(regions_of(polygons, width=WIDTH, height=HEIGHT, params=params)))
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, 2)
+
+
+@pytest.mark.parametrize("radius", range(1, 7))
+def test_masks_just_farther_apart_than_the_margin_do_not_influence_each_other(radius):
+    """Of any shape, as close as can be: what boxes of polygons only come near to."""
+    draw, params = np.random.default_rng(radius), InpaintParams(radius=radius)
+    far = margin_of(params) + 1
+    for case in range(60):
+        first = np.zeros((60, 60), np.uint8)
+        for _ in range(draw.integers(1, 5)):
+            ends = draw.integers(0, 60, (2, 2)).tolist()
+            cv2.line(first, ends[0], ends[1], 255, int(draw.integers(1, 9)))
+        near = cv2.dilate(first, np.ones((2 * far - 1, 2 * far - 1), np.uint8))
+        second = np.where(near, 0, draw.integers(0, 2, (60, 60)) * 255).astype(np.uint8)
+        pixels = photo(60, 60, seed=case)
+        expected = cv2.inpaint(pixels, first | second, radius, cv2.INPAINT_TELEA)
+        regions = [Region(0, 0, first), Region(0, 0, second)]
+        assert np.array_equal(fill_regions(pixels, regions, params), expected), case
+
+
+@pytest.mark.parametrize("radius", range(1, 7))
+def test_grey_parts_equal_the_call_over_the_whole_image(radius):
+    """They are filled as one channel where that gives the same pixels."""
+    pixels = photo(seed=radius)
+    pixels[:, :100] = pixels[:, :100, :1]
+    polygons = [box(5, 5, 80, 50), [(10, 60), (70, 70), (60, 110), (8, 100)], box(120, 20, 155, 100)]
+    expected = cv2.inpaint(pixels, whole_mask(polygons), radius, cv2.INPAINT_TELEA)
+    assert np.array_equal(inpaint(pixels, polygons, InpaintParams(radius=radius)), expected)
 
 
 def test_the_margin_is_needed():

@@ -14,18 +14,11 @@ def points(left, top, right, bottom):
     return [{"x": x, "y": y} for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
 
 
-def text(*words, co_emb=()):
-    return {
-        "words": [{"text": word, "polygon": polygon} for word, polygon in words],
-        "co_emb_words": list(co_emb),
-    }
-
-
 BIG, SALE = points(4, 4, 20, 12), points(30, 20, 50, 30)
-OWN = text(("Big!", BIG), ("SALE-now", SALE), co_emb=["sale"])
+OWN = {"all_emb": [BIG, SALE], "co_emb": [SALE]}
 DONOR = {
     "sample_id": "d",
-    "text": text(("other", points(10, 10, 40, 20)), co_emb=[]),
+    "text": {"all_emb": [points(10, 10, 40, 20)], "co_emb": []},
     "width": 100,
     "height": 50,
 }
@@ -45,7 +38,7 @@ def scored(model, *rows):
     return model.predict([model.prepare_row(photo(), row) for row in rows], rows)
 
 
-def test_a_word_is_removed_as_co_emb_if_any_of_its_parts_is_in_the_caption():
+def test_all_emb_and_co_emb_text_are_removed_apart():
     found = variant_polygons({"text": OWN, "donor": None}, width=60, height=40)
     assert [len(polygons) for polygons in found.values()] == [2, 1]
     assert found["co_removed"][0].tolist() == [[30, 20], [50, 20], [50, 30], [30, 30]]
@@ -65,7 +58,7 @@ def test_without_text_only_the_raw_image_is_scored(model):
 
 
 def test_variants_that_do_not_exist_are_null_and_others_are_not(model):
-    no_co = {**OWN, "co_emb_words": []}
+    no_co = {**OWN, "co_emb": []}
     full, without_co, alone = scored(
         model,
         {"caption": "a sale", "text": OWN, "donor": DONOR},
@@ -95,7 +88,7 @@ def test_a_caption_without_words_has_shares_and_no_scores(model):
 
 
 def test_polygons_without_area_make_no_variant(model):
-    flat = text(("flat", points(5, 5, 30, 5)), co_emb=["flat"])
+    flat = {"all_emb": [points(5, 5, 30, 5), None], "co_emb": [[]]}
     (row,) = scored(model, {"caption": "flat", "text": flat, "donor": None})
     assert row["mask_share_all_removed"] is None
     assert row["scores"][0]["score_all_removed"] is None
