@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.memory import MB, watched
 from schemas import TABLES
 from spark_jobs.config import load_config
-from spark_jobs.pipeline import STAGES
+from spark_jobs.pipeline import maker_of, select
 from spark_jobs.session import open_session
 from spark_jobs.tables import Tables
 from tests.builders import write_captions
@@ -29,7 +29,10 @@ from tests.hostile import hostile_images
 ODDITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "ocr_oddities"
 DATASET = "hostile"
 SAMPLE_TABLES = {
-    table: stage.name for stage in STAGES for table in stage.writes if "shard_id" in TABLES[table].columns
+    table: maker_of(table)
+    for stage in select([])
+    for table in stage.writes
+    if "shard_id" in TABLES[table].columns
 }
 _NAMED = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*|0x[0-9a-f]+")
 _REASON_CHARACTERS = 110

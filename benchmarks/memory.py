@@ -21,6 +21,7 @@ import psutil
 from spark_jobs.demo.corpus import write_corpus
 
 MB = 1024 * 1024
+KINDS = ("driver", "JVM", "largest worker", "largest decoder", "all")
 
 
 def main() -> None:
@@ -43,11 +44,13 @@ def main() -> None:
             shown = "  ".join(f"{kind} {peak / MB:,.0f} MB" for kind, peak in peaks[shards].items())
             print(f"{shards} shard(s): {shown}")
     for kind, peak in peaks[4].items():
+        if peaks[1][kind] == 0:
+            continue
         print(f"{kind}: four shards take {peak / peaks[1][kind]:.2f} times the memory of one")
 
 
 def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:
-    """Peak resident bytes of a `parrot` command: driver, JVM, largest Python worker, and all together."""
+    """Peak resident bytes of a `parrot` command, by kind of process."""
     code, peaks = watched([*arguments, "--warehouse", warehouse])
     if code:
         raise SystemExit(f"the run failed with exit code {code}")
@@ -64,7 +67,7 @@ def watched(arguments: list[object], *, log: Path = Path(os.devnull)) -> tuple[i
     command = [sys.executable, "-m", "spark_jobs.cli", *map(str, arguments)]
     with log.open("w") as errors:
         process = subprocess.Popen(command, stderr=errors)
-    peaks = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
+    peaks = dict.fromkeys(KINDS, 0)
     while process.poll() is None:
         found = resident(psutil.Process(process.pid))
         for kind, value in found.items():
@@ -75,20 +78,28 @@ def watched(arguments: list[object], *, log: Path = Path(os.devnull)) -> tuple[i
 
 def resident(driver: psutil.Process) -> dict[str, int]:
     """Resident bytes now, by kind of process."""
-    sizes = {"driver": 0, "JVM": 0, "largest worker": 0, "all": 0}
+    sizes = dict.fromkeys(KINDS, 0)
     try:
         processes = [driver, *driver.children(recursive=True)]
     except psutil.NoSuchProcess:
         return sizes
     for process in processes:
-        try:
-            size, name = process.memory_info().rss, process.name()
-        except psutil.NoSuchProcess:
+        try:  # it may end at any time
+            size, kind = process.memory_info().rss, _kind_of(process, driver)
+        except psutil.Error:
             continue
-        kind = "driver" if process == driver else "JVM" if "java" in name else "largest worker"
         sizes[kind] = max(sizes[kind], size)
         sizes["all"] += size
     return sizes
+
+
+def _kind_of(process: psutil.Process, driver: psutil.Process) -> str:
+    if process == driver:
+        return "driver"
+    command = process.cmdline()
+    if "java" in process.name():
+        return "JVM"
+    return "largest decoder" if "udfs.decoder_child" in command else "largest worker"
 
 
 if __name__ == "__main__":

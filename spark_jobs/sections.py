@@ -205,7 +205,10 @@ class SpotTextConfig(Section):
         "fp32", description="Arithmetic of EasyOCR's detector"
     )
     canvas_size: int = Field(
-        2560, ge=32, description="Longest side the detector sees, px (EasyOCR's default)"
+        2560,
+        ge=32,
+        description="Longest side the detector sees, px (EasyOCR's default); a square image of it takes a "
+        "worker to 4 GB, of 1280 px to 2 GB",
     )
     mag_ratio: float = Field(1.0, gt=0, description="Magnification before detection (EasyOCR's default)")
     model_directory: Path | None = Field(
@@ -307,7 +310,11 @@ class RunnerConfig(Section):
 class SessionConfig(Section):
     """The Spark session, where parrot starts it itself. A cluster's own session is taken as it is."""
 
-    master: str = Field("local[*]", description="Spark master of a local session")
+    master: str = Field(
+        "local[*,2]",
+        description="Spark master of a local session; after the comma: attempts per task, the second of which "
+        "outlives images that kill the model's process",
+    )
     driver_memory: str = Field("2g", description="Memory of the local JVM")
     shuffle_partitions: int = Field(4, ge=1, description="Shuffle partitions of a local session")
     gpus_per_task: float = Field(

@@ -30,7 +30,7 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory):
     os.environ["MLFLOW_TRACKING_URI"] = ""
     session = open_session(
         SessionConfig(
-            master="local[2]",
+            master="local[2,2]",
             driver_memory="1g",
             shuffle_partitions=2,
             spark={

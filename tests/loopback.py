@@ -19,7 +19,7 @@ class Loopback:
 
     Attributes:
         images: Bytes by name.
-        repaired: Whether faults of kind `flaky` are gone.
+        repaired: Whether faults of kinds `flaky` (an error 503) and `flaky-FAULT` are gone.
         asked: Number of requests by path.
         url: Where the server listens, without a slash at the end.
     """
@@ -64,6 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.state.asked[self.path] += 1
         _, kind, name = self.path.split("/", 2)
+        kind, _, fault = kind.partition("-")
+        if kind == "flaky":
+            kind = "ok" if self.state.repaired else fault or "unavailable"
         with contextlib.suppress(OSError):  # the client has given up, as it should
             getattr(self, f"_{kind}")(self.state.images.get(name, b""))
 
@@ -78,11 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     _ok = _answer
 
-    def _flaky(self, body: bytes) -> None:
-        if self.state.repaired:
-            self._answer(body)
-        else:
-            self.send_error(503)
+    def _unavailable(self, body: bytes) -> None:
+        self.send_error(503)
 
     def _missing(self, body: bytes) -> None:
         self.send_error(404)

@@ -1,7 +1,8 @@
 """The one Arrow adapter of the model stages: references in, measured rows out.
 
 Each task reads its images by coalesced byte ranges, decodes and prepares them in threads while the model
-works on the batch before, and turns whatever is wrong with one image into a row that says so. The batches
+works on the batch before, and turns whatever is wrong with one image into a row that says so. An image that kills
+the model's process fails the task once; the next attempt finds it with the model in a process apart. The batches
 are those that the input names (column `batch`), so results do not depend on partitions or cores.
 """
 
@@ -10,17 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 
-from udfs.devices import is_out_of_memory, pin_gpu
+from udfs.devices import is_out_of_memory, is_retried, pin_gpu
 from udfs.guarded_decode import decode
 from udfs.heap import trim_heap
 from udfs.image_codec import DecodeLimits, ImageFault
 from udfs.image_refs import ImageRef, UnreadableImage, read_images
+from udfs.model_apart import ModelApart
 from udfs.model_api import ImageModel, ModelFactory, Result, Row
 
 REFERENCE_COLUMNS = ("image_uri", "image_offset", "image_length", "image_row")
@@ -59,6 +63,7 @@ class _Batch:
     seconds: dict[str, float]
 
 
+_Load = Callable[[], ImageModel]
 _loaded: dict[ModelFactory, ImageModel] = {}
 
 
@@ -79,11 +84,27 @@ def map_images(task: ImageTask) -> Callable[[Iterable[pa.RecordBatch]], Iterable
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in _prefetched(_batches_of(batches), task):
-            yield _measured(batch, task)
-            trim_heap()
+        with _loader(task.factory) as load:
+            for batch in _prefetched(_batches_of(batches), task, load):
+                yield _measured(batch, task, load)
+                trim_heap()
 
     return run
+
+
+@contextmanager
+def _loader(factory: ModelFactory) -> Iterator[_Load]:
+    """How a task gets its model: in this process, or apart where an attempt before this one has failed."""
+    if not is_retried():
+        yield partial(load_once, factory)
+        return
+    _loaded.clear()
+    pin_gpu()
+    model = ModelApart(factory)
+    try:
+        yield lambda: model
+    finally:
+        model.close()
 
 
 def _batches_of(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Row]]:
@@ -92,14 +113,14 @@ def _batches_of(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Row]]:
         yield list(group)
 
 
-def _prefetched(groups: Iterator[list[Row]], task: ImageTask) -> Iterator[_Batch]:
+def _prefetched(groups: Iterator[list[Row]], task: ImageTask, load: _Load) -> Iterator[_Batch]:
     """Prepare each batch while the caller works on the one before."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(task.decode_threads) as decoders:
         following = None
         for rows in groups:
             # The model is loaded here, in the task's thread: GPU libraries want one thread, and a missing
             # weight file must fail the task.
-            model = load_once(task.factory) if _any_image(rows) else None
+            model = load() if _any_image(rows) else None
             current, following = following, reader.submit(_prepare, rows, model, task, decoders)
             if current is not None:
                 yield current.result()
@@ -150,13 +171,13 @@ def _prepare(
     return batch
 
 
-def _measured(batch: _Batch, task: ImageTask) -> pa.RecordBatch:
+def _measured(batch: _Batch, task: ImageTask, load: _Load) -> pa.RecordBatch:
     started = time.perf_counter()
     good = [index for index, fault in enumerate(batch.faults) if fault is None]
     results: list[Result] = [{}] * len(batch.rows)
     if good:
         outcomes = predict_all(
-            load_once(task.factory),
+            load(),
             [batch.prepared[index] for index in good],
             [batch.rows[index] for index in good],
         )

@@ -1,4 +1,4 @@
-"""The device a worker computes on: pinned before torch is imported, told from its errors afterwards."""
+"""What a worker knows of its task and its device: pinned before torch is imported, told from errors afterwards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ def pin_gpu() -> None:
     gpus = context.resources().get("gpu") if context else None
     if gpus and gpus.addresses and "torch" not in sys.modules:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.addresses[0]
+
+
+def is_retried() -> bool:
+    """Whether Spark runs this task again because an earlier attempt failed: perhaps its worker died."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context is not None and context.attemptNumber() > 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:

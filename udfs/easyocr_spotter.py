@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udfs.craft_bands import BandedCraft
 from udfs.text_spotting import Reading, SpottingInput, SpottingModel
 from udfs.weights import (
     EASYOCR_ENGLISH,
@@ -98,7 +99,7 @@ class EasyOcrFactory:
                 download_enabled=False,
                 verbose=False,
             )
-        reader.detector = _unwrapped(reader.detector)
+        reader.detector = BandedCraft(_unwrapped(reader.detector))
         reader.recognizer = _unwrapped(reader.recognizer)
         if self.detector_precision == "bf16":
             reader.detector = _Bfloat16Detector(reader.detector)
@@ -192,10 +193,11 @@ class _EasyOcrReader:
 class _Bfloat16Detector:
     """CRAFT under bf16 autocast in channels_last; hands its score maps back in fp32."""
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: BandedCraft) -> None:
         import torch
 
-        self._net = net.to(memory_format=torch.channels_last)
+        net.net.to(memory_format=torch.channels_last)
+        self._net = net
 
     def __call__(self, images: Any) -> tuple[Any, Any]:
         import torch

@@ -52,8 +52,13 @@ def recognise(root: str, kind: str | None) -> Source:
     fitting = [source for source in SOURCES.values() if source.recognises(files)]
     if len(fitting) == 1:
         return fitting[0]
-    outcome = "fits no kind" if not fitting else f"fits several kinds ({', '.join(s.kind for s in fitting)})"
+    if fitting:
+        kinds = "; ".join(f"{source.kind} = {source.meaning}" for source in fitting)
+        raise SourceError(
+            f"source {root} fits several kinds: {kinds}; found {storage.some_names(names)}; "
+            "choose with --set ingest.kind=KIND, or name one file instead of the folder"
+        )
     raise SourceError(
-        f"source {root} {outcome}: looked for {expected}; found {storage.some_names(names)}; "
+        f"source {root} fits no kind: looked for {expected}; found {storage.some_names(names)}; "
         f"name the kind with --set ingest.kind=KIND, one of {valid}"
     )

@@ -291,7 +291,9 @@ def _summary(report: StageReport) -> list[str]:
         notes.append(f"dirt: {', '.join(f'{count:,.0f} {kind}' for kind, count in most_first)} (kept)")
     only_urls = report.results.get("samples with only a URL", 0)
     if only_urls:
-        notes.append(f"{only_urls:,.0f} samples have only a URL and no image yet")
+        notes.append(
+            f"{only_urls:,.0f} samples have only a URL and no image yet: `parrot run download` fetches them"
+        )
     return notes
 
 

@@ -37,7 +37,9 @@ def test_real_metadata_is_ingested_once_and_waits_for_its_images(spark, config, 
     assert report.results["dirt null sizes"] == 8
     assert any("width and height exchanged" in note for note in report.notes)
     assert any(note.startswith("dirt: 8 null similarity, 8 null sizes, 6 ") for note in report.notes)
-    assert "10,001 samples have only a URL and no image yet" in report.notes
+    assert (
+        "10,001 samples have only a URL and no image yet: `parrot run download` fetches them" in report.notes
+    )
 
     versions = [tables.version(spec) for spec in (samples.TABLE, images.TABLE)]
     assert run(spark, laion).did_nothing
