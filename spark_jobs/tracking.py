@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,27 +128,53 @@ def artifact(path: str) -> None:
             mlflow.log_artifact(path)
 
 
-def dataset_input(*, name: str, location: str, version: int, content: str, tags: Mapping[str, Any]) -> None:
-    """Log a subset as a dataset input of the current run.
+@dataclass(frozen=True)
+class DatasetInput:
+    """A part of a Delta table that a run made or used.
 
-    Args:
+    Attributes:
         name: Name of the dataset in MLflow.
-        location: Path or catalog name of the Delta table that holds its members.
+        location: Path or catalog name of the table.
         version: Delta version of the table.
-        content: Hash of the members.
+        digest: Hash of the content.
+        columns: Columns of the table that matter, all of them text.
+        rows: Number of its rows.
         tags: What else to say of it.
     """
+
+    name: str
+    location: str
+    version: int
+    digest: str
+    columns: tuple[str, ...]
+    rows: int
+    tags: Mapping[str, Any]
+
+
+def dataset_input(given: DatasetInput) -> None:
+    """Log a dataset input of the current run."""
     if not _active:
         return
     import mlflow
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.types import ColSpec, Schema
 
-    place = "delta_table_name" if is_catalog(location.rpartition(".")[0]) else "path"
+    class Profiled(MetaDataset):  # type: ignore[misc]
+        """MLflow shows a profile of any dataset, but lets none of metadata have one."""
+
+        def to_dict(self) -> dict[str, str]:
+            return {**super().to_dict(), "profile": json.dumps({"num_rows": given.rows})}
+
+    if is_catalog(given.location.rpartition(".")[0]):
+        place = {"delta_table_name": given.location}
+    else:  # whoever reads the store stands in another folder
+        place = {"path": given.location if ":/" in given.location else os.path.abspath(given.location)}
     with _patience():
-        source = DeltaDatasetSource(**{place: location}, delta_table_version=version)
-        dataset = MetaDataset(source=source, name=name, digest=content)
-        values = {key: str(value)[:_MAX_TAG] for key, value in tags.items()}
+        source = DeltaDatasetSource(**place, delta_table_version=given.version)
+        schema = Schema([ColSpec("string", name) for name in given.columns])
+        dataset = Profiled(source=source, name=given.name, digest=given.digest, schema=schema)
+        values = {key: str(value)[:_MAX_TAG] for key, value in given.tags.items()}
         mlflow.log_input(dataset, context="subset", tags=values)
 
 

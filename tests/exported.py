@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -11,6 +13,7 @@ from schemas import TABLES, subset_members, subsets
 from spark_jobs.commands.export import ExportOptions, order
 from spark_jobs.config import load_config
 from spark_jobs.export.job import run_export
+from spark_jobs.export.write_files import FileTask
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.subsets.build import content_hash
 from spark_jobs.tables import Tables
@@ -158,3 +161,22 @@ def exporter(spark, built):
         return run_export(Tables(spark, str(built.warehouse)), wanted(to, form, **options))
 
     return run
+
+
+def failing_in(files, error):
+    """In place of `FileTask`: workers get a writer that fails in the middle of these files, given by number."""
+
+    def task(*args):
+        whole = FileTask(*args)
+        honest = whole.format.write
+
+        def write(stream, batches, settings):
+            first = next(batches)
+            if first.column("file")[0].as_py() in files:
+                stream.write(b"half of it")
+                raise error
+            return honest(stream, itertools.chain([first], batches), settings)
+
+        return replace(whole, format=replace(whole.format, write=write))
+
+    return task

@@ -18,6 +18,9 @@ MAKERS = {
     "cluster_assignments": "cluster",
     "spotted_text": "spot_text",
     "caption_overlap": "overlap",
+    "text_removal_scores": "remove_text",
+    "aesthetic_scores": "aesthetic",
+    "near_duplicates": "deduplicate",
 }
 _CAPTIONS = (
     "a red car in the street",
@@ -28,7 +31,12 @@ _CAPTIONS = (
     None,
     "   ",
     "12345",
+    "one big\u3000house",  # three words to Python, two to a regular expression of ASCII
+    "a dog",
 )
+# Beside the bounds of built-in subsets: the same number as text, as a float and as a double is on one side.
+_SCORES = (0.27, 0.28, 0.29, 0.3, 0.31, 0.35)
+_RELATIVE = (-0.2, -0.01, 0.0, 0.01, 0.09, 0.1, 0.19, 0.2, 0.29, 0.3, 0.4)
 
 
 def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
@@ -53,7 +61,7 @@ def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
             "width": some(draw.integers(50, 1500, count).tolist(), missing=0.05),
             "height": some(draw.integers(50, 1500, count).tolist(), missing=0.05),
             # Two digits: many equal scores, so that ties matter.
-            "clip_score": some(np.round(draw.normal(0.28, 0.06, count), 2).astype(np.float32).tolist()),
+            "clip_score": some(np.round(draw.normal(0.28, 0.06, count), 2).tolist()),
             "cluster": some(draw.choice(7, count, p=[0.4, 0.3, 0.1, 0.1, 0.06, 0.03, 0.01]).tolist()),
             "image_type": pd.Series(np.where(is_read, types, None), dtype=object),
             "cotr": pd.Series(
@@ -62,7 +70,30 @@ def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
             "confidence": np.round(draw.uniform(0.3, 1.0, count), 4),
         }
     )
-    return frame
+    return frame.join(_of_late_stages(frame, draw, some))
+
+
+def _of_late_stages(frame, draw, some):
+    """Removal scores, aesthetics, duplicates, and the scores that the source ships."""
+    count = len(frame)
+    is_scored = frame.image_type.notna() & frame.caption.notna()
+    has_text = is_scored & (frame.image_type != "no_text")
+    has_co_emb = is_scored & (frame.image_type == "concurrent")
+    raw = pd.Series(draw.choice(_SCORES, count))
+    rsa, rsc = (pd.Series(draw.choice(_RELATIVE, count)) for _ in range(2))
+    return pd.DataFrame(
+        {
+            "score_raw": raw.astype(object).where(is_scored, None),
+            "score_all_removed": (raw - rsa).round(2).astype(object).where(has_text, None),
+            "rsa": rsa.astype(object).where(has_text, None),
+            "rsc": rsc.astype(object).where(has_co_emb, None),
+            "aesthetic_score": some(draw.choice([4.0, 4.4, 4.5, 4.6, 6.0], count).tolist()),
+            "is_duplicate": some((draw.random(count) < 0.3).tolist()),
+            # Other people's files hold NaN as well as nulls.
+            "similarity": some(draw.choice([*_SCORES, float("nan")], count).tolist()),
+            "aesthetic": some(draw.choice([4.4, 4.5, 4.6, 6.0, float("nan")], count).tolist()),
+        }
+    )
 
 
 def put_measures(
@@ -75,8 +106,9 @@ def put_measures(
         spec = TABLES[name]
         door.create(spec)
         values = [
-            tuple(_row(name, row, dataset).get(column) for column in spec.columns)
+            tuple(values.get(column) for column in spec.columns)
             for row in rows.itertuples()
+            for values in _rows(name, row, dataset)
         ]
         written = spark.createDataFrame(values, spec.schema, verifySchema=False).repartition(partitions)
         door.replace(spec, written, dataset=dataset, run_key=f"{name}-key")
@@ -84,7 +116,7 @@ def put_measures(
         log.add("finished", seconds=0.0, shards=0, counts={})
 
 
-def _row(table, row, dataset):
+def _rows(table, row, dataset):
     common = {
         "dataset": dataset,
         "shard_id": row.shard_id,
@@ -93,21 +125,39 @@ def _row(table, row, dataset):
         "run_key": f"{table}-key",
         "input_key": row.shard_id,
     }
-    own = {
-        "samples": lambda: {"caption": row.caption, "width": row.width, "height": row.height},
-        "clip_embeddings": lambda: {"model": "m", "clip_score": row.clip_score},
-        "cluster_assignments": lambda: {"model_version": "m", "cluster": row.cluster, "cluster_group": 0},
-        "spotted_text": lambda: {"spotter": "s", "lines": _lines(row), "words": []},
-        "caption_overlap": lambda: {
-            "image_type": row.image_type,
-            "cotr": row.cotr,
-            "caption_words": ["a"],
-            "co_emb_words": [],
-        },
-    }[table]()
-    if table == "caption_overlap" and row.image_type is None:
-        own["status"] = "skipped"
-    return {**common, **own}
+    if row.image_type is None and table in ("caption_overlap", "text_removal_scores"):
+        common["status"] = "skipped"
+    return [{**common, **own} for own in _OWN[table](row)]
+
+
+def _of_removal(row):
+    """Two models side by side; the one that is not that of `clip_embeddings` has other scores."""
+    names = ("score_raw", "score_all_removed", "rsa", "rsc")
+    own = {name: getattr(row, name) for name in names}
+    others = {name: None if value is None else 0.5 - value for name, value in own.items()}
+    return [{"model": "m", "fill": "telea", **own}, {"model": "another", "fill": "telea", **others}]
+
+
+_OWN = {
+    "samples": lambda row: [
+        {
+            "caption": row.caption,
+            "width": row.width,
+            "height": row.height,
+            "similarity": row.similarity,
+            "aesthetic": row.aesthetic,
+        }
+    ],
+    "clip_embeddings": lambda row: [{"model": "m", "clip_score": row.clip_score}],
+    "cluster_assignments": lambda row: [{"model_version": "m", "cluster": row.cluster, "cluster_group": 0}],
+    "spotted_text": lambda row: [{"spotter": "s", "lines": _lines(row), "words": []}],
+    "caption_overlap": lambda row: [
+        {"image_type": row.image_type, "cotr": row.cotr, "caption_words": ["a"], "co_emb_words": []}
+    ],
+    "text_removal_scores": _of_removal,
+    "aesthetic_scores": lambda row: [{"head": "h", "aesthetic_score": row.aesthetic_score}],
+    "near_duplicates": lambda row: [{"cluster": row.cluster, "is_duplicate": row.is_duplicate}],
+}
 
 
 def _lines(row):

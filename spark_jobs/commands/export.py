@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
 
 _UNREADABLE_SHOWN = 5
+# Spark takes dbfs:/x; to fsspec it would be a folder of that name on whatever machine a worker runs.
+_HALF_A_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 # With image bytes a Parquet file of 100,000 rows would be some 10 GB.
 _ROWS_WITH_IMAGES = 10_000
 
@@ -57,6 +60,11 @@ def order(config: RunConfig, subset_id: str, options: ExportOptions) -> Export:
         raise ConfigError(f"--shard-size must be 1 or more, found {options.shard_size}")
     if options.shard_size is not None and form.rows_per_file is None:
         raise ConfigError(f"--shard-size does not go with {form.name}, which is one file")
+    if _HALF_A_URI.match(options.to):
+        raise ConfigError(
+            f"--to {options.to} is neither a folder nor a URI: a URI is written PROTOCOL://..., a Databricks volume "
+            "/Volumes/..., DBFS /dbfs/..."
+        )
     default = _ROWS_WITH_IMAGES if options.with_images else form.rows_per_file
     settings = Settings(
         rows_per_file=options.shard_size or default,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from rich.table import Table
 
 from schemas import TABLES, subset_members, subsets
 from spark_jobs.errors import ConfigError, StageError
+from spark_jobs.pipeline import maker_of
 from spark_jobs.runner.progress import output_console
 from spark_jobs.sql.statistics import mean
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
+from spark_jobs.subsets.selection import Selection
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
 
 _CLUSTERS_SHOWN = 5
+_WORDS = (
+    "unmeasured: removed because a measure is missing; removed alone: what the condition would remove from all "
+    "samples by itself"
+)
 
 
 def curate_overrides(values: Mapping[str, Any], definitions: Path | None) -> tuple[str, ...]:
@@ -56,23 +63,24 @@ def _read_definitions(path: Path) -> list[Any]:
 
 
 def print_list(spark: SparkSession, config: RunConfig) -> None:
-    """Print every definition, and what has been built of it."""
+    """Print what has been built, and every definition of which nothing has been."""
     rows = _stored(Tables(spark, config.warehouse), config.dataset)
-    shown = Table("subset", "dataset", "samples", "of", "content", "what it is")
-    for row in rows:
-        shown.add_row(
-            row["subset_id"],
-            row["dataset"],
-            f"{row['members']:,}",
-            f"{row['samples']:,}",
-            row["content_hash"],
-            row["sentence"],
-        )
+    console = output_console()
+    if rows:
+        shown = _table("built", "dataset", samples="right", share="right", content="left")
+        for row in rows:
+            share = f"{row['members'] / row['samples']:.1%}" if row["samples"] else ""
+            counts = (f"{row['members']:,}", share, row["content_hash"])
+            shown.add_row(row["subset_id"], row["dataset"], *counts)
+        console.print(shown)
     built = {row["definition"] for row in rows}
+    shown = _table("not built", "what it is")
     for definition in known_definitions(config.curate).values():
         if definition.id not in built:
-            shown.add_row(definition.id, "", "not built", "", "", definition.sentence)
-    output_console().print(shown)
+            shown.add_row(definition.id, definition.sentence)
+    if shown.row_count:
+        console.print(shown)
+        console.print("`parrot curate SUBSET` builds one, `parrot subset show SUBSET` tells more of it")
 
 
 def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None:
@@ -89,7 +97,8 @@ def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None
     console = output_console()
     for row in rows:
         console.print(_facts(row))
-        console.print(attrition_table(row["attrition"]))
+        console.print(attrition_table(row))
+        console.print(_WORDS)
     if not rows:
         known = known_definitions(config.curate)
         if subset_id not in known:
@@ -98,12 +107,24 @@ def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None
         console.print(f"not built: `parrot curate {subset_id}` builds it")
 
 
-def attrition_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """A subset's attrition, for a terminal."""
-    shown = Table("condition", "before", "removed", "unmeasured", "left", "removed alone")
-    for entry in entries:
-        numbers = (entry[name] for name in ("before", "removed", "unmeasured", "left", "removed_alone"))
-        shown.add_row(entry["condition"], *("" if number is None else f"{number:,}" for number in numbers))
+def attrition_table(row: Mapping[str, Any]) -> Table:
+    """What the conditions of a stored subset removed, for a terminal."""
+    numbers = dict.fromkeys(("removed", "unmeasured", "left", "removed alone"), "right")
+    shown = _table("condition", **numbers)
+    shown.add_row("all samples", "", "", f"{row['samples']:,}", "")
+    for entry in row["attrition"]:
+        values = (entry[name] for name in ("removed", "unmeasured", "left", "removed_alone"))
+        shown.add_row(entry["condition"], *("" if value is None else f"{value:,}" for value in values))
+    return shown
+
+
+def _table(*names: str, **justified: Any) -> Table:
+    """A table whose cells are folded where the terminal is narrow, never cut."""
+    shown = Table()
+    for name in names:
+        shown.add_column(name, overflow="fold")
+    for name, side in justified.items():
+        shown.add_column(name, justify=side, no_wrap=True)
     return shown
 
 
@@ -165,14 +186,17 @@ def print_diff(spark: SparkSession, config: RunConfig, first: str, second: str) 
         if name not in {row["subset_id"] for row in stored}:
             raise _unknown(tables, config, name)
     found = compare(tables, config.dataset_name, first, second)
-    shown = Table("", first, second)
+    shown = Table("")
+    for name in (first, second):
+        shown.add_column(name, justify="right", overflow="fold")
     shown.add_row("samples", f"{found.both + found.only_first:,}", f"{found.both + found.only_second:,}")
-    shown.add_row("in this one alone", f"{found.only_first:,}", f"{found.only_second:,}")
-    shown.add_row("in both", f"{found.both:,}", f"{found.both:,}")
-    shown.add_row("overlap (both / either)", f"{found.overlap:.1%}", f"{found.overlap:.1%}")
+    shown.add_row("in this one alone", f"{found.only_first:,}", f"{found.only_second:,}", end_section=True)
     for row in found.rows:
         shown.add_row(*row)
-    output_console().print(shown)
+    console = output_console()
+    console.print(shown)
+    either = found.both + found.only_first + found.only_second
+    console.print(f"{found.both:,} samples in both: {found.overlap:.1%} of the {either:,} in either")
 
 
 def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
@@ -199,7 +223,7 @@ def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
 def _type_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
     """Share of each image type among a subset's samples that have one."""
     rows = frame.where("image_type IS NOT NULL").groupBy("image_type").agg(*_sides()).collect()
-    return _share_rows("", sorted(rows, key=lambda row: row["image_type"]), "image_type", rows)
+    return _share_rows("image type ", sorted(rows, key=lambda row: row["image_type"]), "image_type", rows)
 
 
 def _cluster_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
@@ -255,15 +279,28 @@ def _stored(tables: Tables, dataset: str | None) -> list[dict[str, Any]]:
 
 
 def _unknown(tables: Tables, config: RunConfig, subset_id: str) -> StageError:
-    built = [row["subset_id"] for row in _stored(tables, config.dataset)]
+    """What is said of a subset that is not built: the closest name, and what is built."""
+    rows = _stored(tables, None)
+    own = [row["subset_id"] for row in rows if config.dataset in (None, row["dataset"])]
+    defined = known_definitions(config.curate)
+    others = [row["dataset"] for row in rows if row["subset_id"] == subset_id]
+    close = difflib.get_close_matches(subset_id, [*own, *defined], n=1)
+    if others:
+        hint = f"it is built of {', '.join(others)}"
+    elif subset_id in defined:
+        hint = f"`parrot curate {subset_id}` builds it"
+    else:
+        hint = f"did you mean {close[0]}?" if close else "`parrot curate` builds subsets"
+    of = f" of dataset {config.dataset}" if config.dataset else ""
+    built = ", ".join(f"{row['subset_id']} of {row['dataset']}" for row in rows)
     return StageError(
-        f"subset {subset_id} is not built in {config.warehouse}: `parrot curate` builds subsets. "
-        f"Built: {', '.join(built) or 'none'}"
+        f"subset {subset_id}{of} is not built in {config.warehouse}: {hint}. Built: {built or 'none'}"
     )
 
 
 def _facts(row: Mapping[str, Any]) -> Table:
-    shown = Table("subset", f"{row['subset_id']} of {row['dataset']}", show_header=True)
+    shown = _table("subset", f"{row['subset_id']} of {row['dataset']}")
+    share = f" ({row['members'] / row['samples']:.1%})" if row["samples"] else ""
     facts = {
         "what it is": row["sentence"],
         "predicate": row["predicate"],
@@ -273,8 +310,8 @@ def _facts(row: Mapping[str, Any]) -> Table:
         "seed": row["seed"],
         "source": row["source"],
         "assumptions": "\n".join(row["assumptions"]),
-        "samples": f"{row['members']:,} of {row['samples']:,}; {row['qualifying']:,} qualify",
-        "content": row["content_hash"],
+        "samples": f"{row['members']:,} of {row['samples']:,}{share}; {row['qualifying']:,} qualify",
+        "content hash": row["content_hash"],
         "drawn from": "\n".join(
             f"{read['table_name']} version {read['delta_version']}, run key {read['run_key']}"
             for read in row["tables_read"]
@@ -284,16 +321,19 @@ def _facts(row: Mapping[str, Any]) -> Table:
 
 
 def _definition_facts(definition: SubsetDefinition) -> Table:
-    shown = Table("subset", definition.id)
+    shown = _table("subset", definition.id)
+    selection = Selection(definition)
+    tables = dict.fromkeys(measure.table for measure in selection.measures)
     facts = {
         "what it is": definition.sentence,
-        "predicate": definition.predicate,
-        "quantile rule": definition.top and f"top {definition.top.share:g} by {definition.top.by}",
-        "per cluster": definition.stratum,
+        "predicate": selection.predicate,
+        "quantile rule": selection.top,
+        "per cluster": selection.stratum,
         "size asked for": definition.size,
         "seed": definition.seed,
         "source": definition.source,
         "assumptions": "\n".join(definition.assumptions),
+        "needs stages": ", ".join(maker_of(table) for table in tables),
     }
     return _fill(shown, facts)
 

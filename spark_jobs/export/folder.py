@@ -58,8 +58,7 @@ class Folder:
         if self._is_remote:
             with tempfile.NamedTemporaryFile(prefix="parrot-export-") as file:
                 result, written = _write(cast(BinaryIO, file), write)
-                filesystem, path = self._at(name)
-                filesystem.put_file(file.name, path)
+                self._upload(file.name, name)
             return result, written
         final = os.path.join(self.root, name)
         partial = f"{final}.{uuid.uuid4().hex[:8]}{PARTIAL}"
@@ -132,6 +131,15 @@ class Folder:
         filesystem, path = self._at(name)
         with contextlib.suppress(FileNotFoundError):
             filesystem.rm(path, recursive=True)
+
+    def _upload(self, local: str, name: str) -> None:
+        try:
+            filesystem, path = self._at(name)
+            filesystem.put_file(local, path)
+        except OSError:
+            raise
+        except Exception as error:  # of the store's own library: no connection, no credentials
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
     def _at(self, name: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(f"{self.root}/{name}" if name else self.root)

@@ -42,8 +42,8 @@ def verify(place: str) -> tuple[Manifest, list[Difference]]:
         ExportError: If there is no manifest: the export is not complete, or there is none.
     """
     folder = Folder(place)
+    sizes = folder.sizes()  # first: it says what is wrong with a place that cannot be read
     manifest = read_manifest(folder)
-    sizes = folder.sizes()
     if manifest is None:
         is_begun = any(name.startswith(f"{JOURNAL}/") for name in sizes)
         raise ExportError(

@@ -17,7 +17,7 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.subsets.definition import Order
-from spark_jobs.subsets.measures import measures_frame, upstream_of_measures
+from spark_jobs.subsets.measures import KEY, measures_frame, upstream_of_measures
 from spark_jobs.subsets.selection import Selected, Selection, select_members
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def build_subset(tables: Tables, order: Order, report: StageReport, *, size: int
         if {**stated, "assumptions": list(stated["assumptions"])} == {key: stored[key] for key in _STATED}:
             report.shards_kept += 1
             report.notes.append(f"{order.subset_id}: up to date, {stored['members']:,} samples")
+            _track(tables, report, stored)
             return int(stored["members"])
     spec = subset_members.TABLE
     with tables.writing(spec, dataset=report.dataset, run_key=order.subset_id):
@@ -211,10 +212,20 @@ def _tell(
 
 
 def _track(tables: Tables, report: StageReport, row: Mapping[str, Any]) -> None:
+    spec = subset_members.TABLE
+    where = f"dataset = '{report.dataset}' AND subset_id = '{row['subset_id']}'"
+    kept = {
+        name: row[name] for name in ("predicate", "top", "stratum", "size", "seed") if row[name] is not None
+    }
     tracking.dataset_input(
-        name=f"{report.dataset}/{row['subset_id']}",
-        location=tables.location(subset_members.TABLE),
-        version=report.versions_written[subset_members.TABLE.name],
-        content=row["content_hash"],
-        tags={"predicate": row["predicate"], "seed": row["seed"], "members": row["members"]},
+        tracking.DatasetInput(
+            name=f"{report.dataset}/{row['subset_id']}",
+            location=tables.location(spec),
+            version=tables.version(spec),
+            digest=row["content_hash"],
+            columns=KEY,
+            rows=row["members"],
+            # The table holds all subsets; this is what reads this one.
+            tags={"where": where, **kept},
+        )
     )

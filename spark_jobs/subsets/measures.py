@@ -51,13 +51,29 @@ class Measure:
         return f"{self.table}__{self.name}"
 
 
-# DataComp counts whitespace words; DiHT looks at the confidence of what was read.
+def _without_nan(number: str) -> str:
+    return f"nanvl({number}, CAST(NULL AS DOUBLE))"
+
+
+def _decimal(number: str) -> str:
+    """A 32-bit float as the double that a person reads: the float nearest to 0.3 is 0.3, not 0.300000012.
+
+    Otherwise `clip_score > 0.3` would keep a score of 0.3, and `>= 0.7` would drop one of 0.7. Exact to six decimals
+    for numbers up to 8; floats that no such decimal is nearest to are taken as they are.
+    """
+    wide = f"CAST({number} AS DOUBLE)"
+    decimal = f"rint({wide} * 1000000D) / 1000000D"
+    return f"IF(CAST({decimal} AS FLOAT) = {number}, {decimal}, {wide})"
+
+
+# DataComp counts words by Python's str.split, whose whitespace this is; DiHT looks at the confidence of what was
+# read; T-MARS masks text where there is some, and takes the other images as they are.
 _DERIVED = (
     Measure(
         "samples",
         "caption_word_count",
         "number",
-        r"array_size(filter(split(caption, '\\s+'), word -> word <> ''))",
+        r"array_size(filter(split(caption, '(?U)[\\s\\x1c-\\x1f]+'), word -> word <> ''))",
         "Whitespace words of the caption; null without a caption",
     ),
     Measure(
@@ -72,8 +88,15 @@ _DERIVED = (
         "spotting_confidence",
         "number",
         "CASE WHEN array_size(lines) > 0 THEN "
-        "aggregate(lines, 0D, (total, line) -> total + line.confidence) / array_size(lines) END",
-        "Mean confidence of the readings, 0 to 1; null without text",
+        "round(aggregate(lines, 0D, (total, line) -> total + line.confidence) / array_size(lines), 6) END",
+        "Mean confidence of the readings, 0 to 1, to six decimals; null without text",
+    ),
+    Measure(
+        "text_removal_scores",
+        "score_masked",
+        "number",
+        _without_nan(_decimal("coalesce(score_all_removed, score_raw)")),
+        "CLIP score with all spotted text filled in, -1 to 1; the raw score where no text was spotted",
     ),
 )
 
@@ -108,8 +131,10 @@ def _typed(name: str, data_type: str) -> tuple[Kind, str] | None:
     NaN becomes null, because to Spark it is greater than every threshold; integers become 64-bit, because
     overflow ends a query.
     """
-    if data_type in ("float", "double"):
-        return "number", f"nanvl(CAST({name} AS DOUBLE), CAST(NULL AS DOUBLE))"
+    if data_type == "float":
+        return "number", _without_nan(_decimal(name))
+    if data_type == "double":
+        return "number", _without_nan(name)
     if data_type in ("int", "bigint"):
         return "number", f"CAST({name} AS BIGINT)"
     kinds: dict[str, Kind] = {"string": "text", "boolean": "boolean", "array<string>": "list"}

@@ -56,7 +56,7 @@ class Selection:
     def top(self) -> str | None:
         """The quantile rule in words."""
         rule = self.definition.top
-        return None if rule is None else f"top {rule.share:.10g} by {rule.by}"
+        return None if rule is None else f"the highest {rule.share * 100:.10g}% by {rule.by}"
 
     @property
     def stratum(self) -> str | None:

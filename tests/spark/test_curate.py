@@ -1,8 +1,7 @@
-"""Stage `curate` against plain pandas: the same ids, from any files, for every built-in subset that can be."""
+"""Stage `curate` against plain pandas: the same ids, from any files, for every built-in subset."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pandas as pd
@@ -18,59 +17,11 @@ from spark_jobs.subsets.definition import built_in
 from spark_jobs.subsets.draw import hash_cuts
 from spark_jobs.tables import Tables
 from tests.measured import MAKERS, put_measures, synthetic
+from tests.subset_oracles import NAMES, hashed, lowest, qualifying
 from udfs.language import languages
 
 FRAME = synthetic()
-
-
-def hashed(ids, seed):
-    return [hashlib.md5(f"{seed}:{name}".encode()).hexdigest() for name in ids]
-
-
-def lowest(frame, size, seed):
-    return frame.assign(hash=hashed(frame.sample_id, seed)).sort_values("hash").head(size)
-
-
-def oracle(name):
-    """Rows of a built-in subset by pandas alone."""
-    frame = FRAME[FRAME.is_sound]
-    score = pd.to_numeric(frame.clip_score.astype(float))
-    cotr = pd.to_numeric(frame.cotr.astype(float))
-    with_text = frame.image_type.isin(["text_not_concurrent", "concurrent"])
-    language = pd.Series(languages(frame.caption), index=frame.index)
-    if name.startswith("cotr_ge_"):
-        return frame[with_text & (cotr >= float(name.removeprefix("cotr_ge_")))]
-    if name == "clip_top_30":
-        scored = frame.assign(score=score, hash=hashed(frame.sample_id, 0))[score.notna()]
-        ranked = scored.sort_values(["score", "hash"], ascending=[False, True])
-        return ranked.head(len(scored) * 3 // 10)
-    width, height = frame.width.astype(float), frame.height.astype(float)
-    short, long = (
-        pd.concat([width, height], axis=1).min(axis=1),
-        pd.concat([width, height], axis=1).max(axis=1),
-    )
-    words = frame.caption.map(lambda caption: 0 if caption is None else len(caption.split()))
-    letters = frame.caption.map(lambda caption: 0 if caption is None else len(caption))
-    masks = {
-        "random": frame.is_sound,
-        "with_text": with_text,
-        "without_text": frame.image_type == "no_text",
-        "cotr_eq_0": with_text & (cotr == 0),
-        "cotr_eq_1": with_text & (cotr == 1),
-        "laion_clip_0.28": (score >= 0.28) & (language == "en"),
-        "datacomp_basic": (language == "en")
-        & (words > 2)
-        & (letters > 5)
-        & width.notna()
-        & height.notna()
-        & (short >= 200)
-        & (long / short <= 3),
-        "diht_text": frame.image_type.notna() & ~(with_text & (frame.confidence >= 0.8) & (cotr >= 0.5)),
-    }
-    return frame[masks[name]]
-
-
-MEASURED = [name for name in built_in() if not name.startswith(("rsa_", "rsc_", "debiased", "tmars"))]
+SOME = 20
 
 
 def configured(warehouse, *build, **curate):
@@ -81,9 +32,20 @@ def configured(warehouse, *build, **curate):
     )
 
 
+def oracle(name):
+    return qualifying(FRAME, name)
+
+
+def all_members(spark, warehouse):
+    """Sorted sample ids by subset."""
+    frame = (
+        Tables(spark, str(warehouse)).read(subset_members.TABLE).select("subset_id", "sample_id").toPandas()
+    )
+    return {name: sorted(rows.sample_id) for name, rows in frame.groupby("subset_id")}
+
+
 def members(spark, warehouse, subset_id):
-    frame = Tables(spark, str(warehouse)).read(subset_members.TABLE).where(f"subset_id = '{subset_id}'")
-    return sorted(row["sample_id"] for row in frame.collect())
+    return all_members(spark, warehouse).get(subset_id, [])
 
 
 def stored(spark, warehouse):
@@ -93,17 +55,22 @@ def stored(spark, warehouse):
 
 @pytest.fixture(scope="module")
 def built(_spark_session, tmp_path_factory):
-    """A warehouse with every built-in subset that its measures allow."""
+    """A warehouse with every built-in subset."""
     warehouse = tmp_path_factory.mktemp("curation") / "warehouse"
     put_measures(_spark_session, warehouse, FRAME)
-    return warehouse, run(_spark_session, configured(warehouse, *MEASURED))
+    return warehouse, run(_spark_session, configured(warehouse, *built_in()))
 
 
-@pytest.mark.parametrize("name", MEASURED)
-def test_a_built_in_subset_has_the_ids_that_pandas_finds(spark, built, name):
-    expected = sorted(oracle(name).sample_id)
-    assert expected
-    assert members(spark, built[0], name) == expected
+def test_every_built_in_subset_has_the_ids_that_pandas_finds(spark, built):
+    assert set(built_in()) == NAMES, "write an oracle for each built-in subset"
+    found = all_members(spark, built[0])
+    expected = {name: sorted(oracle(name).sample_id) for name in built_in()}
+    assert {name: len(ids) for name, ids in found.items()} == {
+        name: len(ids) for name, ids in expected.items()
+    }
+    assert found == expected
+    # Each keeps some and drops some; `random` drops only what is not sound.
+    assert all(0 < len(ids) < FRAME.is_sound.sum() for name, ids in expected.items() if name != "random")
 
 
 def test_definitions_tell_what_was_read_and_what_each_condition_removed(spark, built):
@@ -136,26 +103,26 @@ def test_equal_inputs_write_nothing(spark, built):
 
 
 def test_other_files_and_partitions_and_a_rewrite_give_the_same_subset(spark, built, tmp_path):
-    names = ("clip_top_30", "random", "cotr_ge_0.3")
+    names = ("clip_top_30", "random", "cotr_ge_0.3", "rsa_ge_0.1", "debiased", "tmars")
     before = stored(spark, built[0])
     put_measures(spark, tmp_path / "other", FRAME, partitions=5, shuffled=1)
     spark.conf.set("spark.sql.shuffle.partitions", "5")
     try:
-        run(spark, configured(tmp_path / "other", *names, size=50))
+        run(spark, configured(tmp_path / "other", *names, size=SOME))
         put_measures(spark, built[0], FRAME, partitions=3, shuffled=2)
-        report = run(spark, configured(built[0], *names, size=50))
+        report = run(spark, configured(built[0], *names, size=SOME))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "2")
     other, same = stored(spark, tmp_path / "other"), stored(spark, built[0])
+    ids, expected = all_members(spark, tmp_path / "other"), all_members(spark, built[0])
     for name in names:
-        drawn = f"{name}-50"
+        drawn = f"{name}-{SOME}"
         assert other[drawn]["content_hash"] == same[drawn]["content_hash"]
-        assert members(spark, tmp_path / "other", drawn) == members(spark, built[0], drawn)
-        assert members(spark, built[0], drawn) == sorted(lowest(oracle(name), 50, 0).sample_id)
+        assert ids[drawn] == expected[drawn] == sorted(lowest(oracle(name), SOME, 0).sample_id)
     # The rewrite has changed Delta's versions but no row: what was there is kept.
     assert run(spark, configured(built[0], *names)).did_nothing
     assert {name: stored(spark, built[0])[name] for name in before} == before
-    assert report.rows == 150
+    assert report.rows == len(names) * SOME
 
 
 def test_strata_controls_and_sizes(spark, built):
@@ -199,7 +166,7 @@ def test_two_subsets_are_compared_by_what_was_measured(spark, built):
     assert (found.both, found.only_first, found.only_second) == (len(second), len(first) - len(second), 0)
     assert found.overlap == len(second) / len(first)
     rows = {label: values for label, *values in found.rows}
-    assert rows["concurrent"] == [f"{(first.image_type == 'concurrent').mean():.1%}", "100.0%"]
+    assert rows["image type concurrent"] == [f"{(first.image_type == 'concurrent').mean():.1%}", "100.0%"]
     assert rows["mean CoTR"] == [f"{frame.cotr.astype(float).mean():.3f}" for frame in (first, second)]
     assert rows["mean CLIP score"] == [
         f"{frame.clip_score.astype(float).mean():.3f}" for frame in (first, second)
@@ -225,15 +192,20 @@ def test_the_nth_highest_score_is_found_by_buckets_alone(spark, monkeypatch, pla
     assert draw.nth_highest(frame, place) == (expected, sum(score > expected for score in scores))
 
 
-def test_a_measure_that_is_missing_names_the_stage_to_run(spark, built, tmp_path):
-    with pytest.raises(StageError, match=r"rsa \(table text_removal_scores\): run `parrot run"):
-        run(spark, configured(built[0], "rsa_ge_0.1"))
-    put_measures(spark, tmp_path / "young", FRAME.head(5), tables=["samples"])
-    with pytest.raises(
-        StageError, match=r"(?s)clip_score \(table clip_embeddings\): run `parrot run embed` first"
-    ):
-        run(spark, configured(tmp_path / "young", "laion_clip_0.28"))
-    assert set(MAKERS) > {"samples"}
+def test_a_measure_that_is_missing_names_the_stage_to_run(spark, tmp_path):
+    put_measures(spark, tmp_path, FRAME.head(5), tables=["samples"])
+    for name, table in {
+        "with_text": "caption_overlap",
+        "laion_clip_0.28": "clip_embeddings",
+        "rsc_ge_0": "text_removal_scores",
+        "tmars": "text_removal_scores",
+        "debiased": "aesthetic_scores",
+        "debiased_shipped_scores": "near_duplicates",
+        "diht_text": "spotted_text",
+    }.items():
+        told = rf"\(table {table}\): run `parrot run {MAKERS[table]}` first"
+        with pytest.raises(StageError, match=rf"(?s)subset {name} needs .*{told}"):
+            run(spark, configured(tmp_path, name))
 
 
 def test_a_size_above_what_qualifies_names_both_numbers(spark, built):

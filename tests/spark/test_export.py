@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
-from dataclasses import replace
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from spark_jobs.export.folder import Folder
 from spark_jobs.export.job import run_export
 from spark_jobs.export.manifest import JOURNAL, MANIFEST
 from spark_jobs.export.verify import verify
-from spark_jobs.export.write_files import FileTask
 from spark_jobs.tables import Tables
-from tests.exported import MEMBERS, build, drawn, exporter, put_subset, put_table, wanted
+from tests.exported import MEMBERS, build, drawn, exporter, failing_in, put_subset, put_table, wanted
 
 
 def contents(folder):
@@ -60,29 +58,13 @@ def test_a_rerun_writes_nothing_and_other_partitions_give_the_same_bytes(export,
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def full_for(monkeypatch, failing):
-    """The disk is full in the middle of these files: workers are sent a writer that says so."""
-
-    def task(*args):
-        whole = FileTask(*args)
-        honest = whole.format.write
-
-        def write(stream, batches, settings):
-            first = next(batches)
-            if first.column("file")[0].as_py() in failing:
-                stream.write(b"half of it")
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return honest(stream, itertools.chain([first], batches), settings)
-
-        return replace(whole, format=replace(whole.format, write=write))
-
-    monkeypatch.setattr(job, "FileTask", task)
+FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole_and_the_rest_follows(export, tmp_path, monkeypatch):
     export(tmp_path / "whole", "webdataset", shard_size=4)
     with monkeypatch.context() as patched:
-        full_for(patched, [1])
+        patched.setattr(job, "FileTask", failing_in([1], FULL))
         with pytest.raises(ExportError, match=r"no manifest: 00001\.tar: No space left on device"):
             export(tmp_path / "cut", "webdataset", shard_size=4)
     names = set(contents(tmp_path / "cut"))
@@ -99,11 +81,49 @@ def test_a_full_disk_leaves_nothing_that_looks_whole_and_the_rest_follows(export
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 20 kB; call it with another size to enlarge it."""
+    place = tmp_path / "small"
+    place.mkdir()
+
+    def mount(size, *options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join((f"size={size}", *options)), "tmpfs", str(place)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    made = mount("20k")
+    if made.returncode:
+        pytest.skip(f"a file system can be mounted by root alone: {made.stderr.strip()}")
+    try:
+        yield place, lambda size: mount(size, "remount")
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_is_really_full(export, tmp_path, small_disk):
+    place, enlarge = small_disk
+    export(tmp_path / "whole", "webdataset", shard_size=4)
+    assert sum(map(len, contents(tmp_path / "whole").values())) > 30_000
+    with pytest.raises(ExportError, match=r"no manifest: 0000\d\.tar: No space left on device"):
+        export(place, "webdataset", shard_size=4)
+    names = set(contents(place))
+    assert MANIFEST not in names
+    assert not [name for name in names if name.endswith(".partial")]
+    tars = {name: path for name in names if (path := place / name).suffix == ".tar"}
+    assert all(path.read_bytes() == (tmp_path / "whole" / name).read_bytes() for name, path in tars.items())
+    with pytest.raises(ExportError, match="not complete"):
+        verify(str(place))
+    assert enlarge("1m").returncode == 0
+    journaled = {name for name in names if name.startswith(JOURNAL) and name.endswith(".tar.json")}
+    assert export(place, "webdataset", shard_size=4).written == 3 - len(journaled)
+    assert contents(place) == contents(tmp_path / "whole")
+
+
 def test_a_file_that_was_altered_while_the_export_was_incomplete_is_written_again(
     export, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patched:
-        full_for(patched, [2])
+        patched.setattr(job, "FileTask", failing_in([2], FULL))
         with pytest.raises(ExportError, match="No space left"):
             export(tmp_path / "cut", "ids", shard_size=4)
     file = tmp_path / "cut/ids-00000.csv"
@@ -197,6 +217,9 @@ def test_options_are_checked_before_anything_starts():
         wanted("x", "webdatset")
     with pytest.raises(ConfigError, match="--with-images goes with"):
         wanted("x", "ids", with_images=True)
+    for place in ("dbfs:/Volumes/main/x", "s3:/bucket/x"):
+        with pytest.raises(ConfigError, match=f"--to {place} is neither a folder nor a URI"):
+            wanted(place, "ids")
     with pytest.raises(ConfigError, match="--shard-size does not go with"):
         wanted("x", "datacomp-npy", shard_size=4)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,10 @@ from pyarrow import dataset as arrow_dataset
 from pyarrow import parquet
 
 from spark_jobs.export import job
-from tests.exported import MEMBERS, build, exporter
+from spark_jobs.export.job import run_export
+from spark_jobs.tables import Tables
+from tests.exported import MEMBERS, build, drawn, exporter, put_subset, wanted
+from tests.loopback import serving
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +178,48 @@ def test_img2dataset_urls_hold_url_caption_and_ids(export, built, tmp_path):
     assert dict(zip(table.sample_id, table.url, strict=True)) == dict(
         zip(built.members.sample_id, built.members.url, strict=True)
     )
+
+
+def test_img2dataset_fetches_the_urls(spark, tmp_path):
+    """By the command of docs/exports.md."""
+    program = Path(sys.executable).with_name("img2dataset")
+    if not program.exists():
+        pytest.skip("the extra `download` is not installed")
+    frame = drawn(tmp_path / "source", count=5)
+    with serving({str(number): data for number, data in enumerate(frame.data)}) as server:
+        frame["url"] = [server.address("ok", str(number)) for number in range(4)] + [None]
+        put_subset(spark, tmp_path / "w", frame, members=5)
+        run_export(
+            Tables(spark, str(tmp_path / "w")), wanted(tmp_path / "urls", "img2dataset-urls", shard_size=3)
+        )
+        options = {
+            "url_list": tmp_path / "urls",
+            "input_format": "parquet",
+            "url_col": "url",
+            "caption_col": "caption",
+            "save_additional_columns": '["sample_id","source_id"]',
+            "output_folder": tmp_path / "images",
+            "output_format": "webdataset",
+            "resize_mode": "no",
+            "processes_count": "1",
+            "thread_count": "4",
+            "retries": "0",
+        }
+        command = [str(program), *(f"--{name}={value}" for name, value in options.items())]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for tar in sorted((tmp_path / "images").glob("*.tar")):
+        with tarfile.open(tar) as archive:
+            for member in archive:
+                if member.name.endswith(".json"):
+                    told = json.load(archive.extractfile(member))
+                    found[told["sample_id"]] = (told["url"], told["caption"] or None, told["source_id"])
+    rows = frame.head(4)
+    assert found == {
+        row.sample_id: (row.url, row.caption or None, row.source_id) for row in rows.itertuples()
+    }
+    assert sum(server.asked.values()) == 4
 
 
 def test_datacomp_npy_is_sorted_and_holds_the_uids(export, built, tmp_path):

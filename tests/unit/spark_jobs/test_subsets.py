@@ -105,6 +105,7 @@ def test_measures_come_from_the_tables_that_exist():
             "language",
             "caption_word_count",
             "spotting_confidence",
+            "score_masked",
         ):
             assert measure.name in TABLES[measure.table].columns
     assert known["clip_embeddings.clip_score"].kind == "number"
