@@ -6,7 +6,8 @@ import pytest
 
 from schemas import caption_overlap, clip_embeddings, cluster_assignments, samples
 from spark_jobs.config import load_config
-from spark_jobs.report.collect import collect, report_key
+from spark_jobs.report.collect import collect
+from spark_jobs.report.source import Source
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.tables import Tables
@@ -66,9 +67,8 @@ def put_assignments(spark, tables, keys, *, run_key):
 def collected(settings, tables, *overrides):
     options = {name: getattr(settings, name) for name in ("warehouse", "dataset")}
     config = load_config(options=options, overrides=overrides)
-    run_keys = tables.current_run_keys()
-    content = collect(tables, ["test"], config.report, run_keys, input_key="k", notes={})
-    return content.datasets[0].clusters, report_key(tables, ["test"], config.report, run_keys)
+    source = Source.of(tables, config.report)
+    return collect(source, input_key="k").datasets[0].clusters, source.key()
 
 
 def test_groups_their_numbers_and_pictures(spark, warehouse):
