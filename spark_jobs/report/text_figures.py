@@ -129,7 +129,10 @@ def area_density(lines: Sequence[AreaScores]) -> Markup | None:
         return None
     labels = _area_labels([row for line in drawn for row in line.bins], "images")
     scores = [row["score_bin"] for line in drawn for row in line.cells]
-    step = max(1, -(-(max(scores) + 1 - min(scores)) // _SCORE_CELLS))
+    images = max(sum(row["images"] for row in line.cells) for line in drawn)
+    # Few images in many cells would show no shape.
+    cells_wanted = min(_SCORE_CELLS, max(8, 2 * math.isqrt(images)))
+    step = -(-(max(scores) + 1 - min(scores)) // cells_wanted)
     references = [line.reference for line in drawn if line.reference is not None]
     lowest, highest = min(scores) // step * step / 100, (max(scores) // step + 1) * step / 100
     figure, grid = panels(len(drawn), 1, row_in=4.2, bottom_in=0.75)
@@ -138,7 +141,7 @@ def area_density(lines: Sequence[AreaScores]) -> Markup | None:
         cells = _merged_cells(line.cells, step)
         note = f"n = {numbers.count(sum(cells.values()))} images with co-emb text"
         if line.reference is not None:
-            axes.axhline(line.reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+            axes.axhline(line.reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.5)
             note += f"; dashed: median of images without text, {numbers.score(line.reference)}"
         heading(axes, line.heading, note)
         _density_cells(axes, cells, step=step)
