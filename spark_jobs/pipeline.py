@@ -45,6 +45,22 @@ class Stage:
         return run
 
 
+# Tables of published numbers: `statistics` writes them all, the report shows them all.
+STATISTICS = (
+    "stat_overall",
+    "stat_clip_score",
+    "stat_cluster",
+    "stat_synthetic_text",
+    "stat_cotr_histogram",
+    "stat_clip_score_histogram",
+    "stat_caption_words",
+    "stat_text_area",
+    "stat_text_area_score",
+    "stat_word_area",
+    "stat_text_removal",
+    "stat_text_removal_cluster",
+    "stat_relative_score",
+)
 STAGES: tuple[Stage, ...] = (
     Stage("ingest", "List the source's samples and where their images lie", (), ("samples", "images")),
     Stage(
@@ -126,20 +142,7 @@ STAGES: tuple[Stage, ...] = (
             "ngram_vocabulary",
             "synthetic_text_scores",
         ),
-        (
-            "stat_overall",
-            "stat_clip_score",
-            "stat_cluster",
-            "stat_cotr_histogram",
-            "stat_clip_score_histogram",
-            "stat_caption_words",
-            "stat_text_area",
-            "stat_word_area",
-            "stat_synthetic_text",
-            "stat_text_removal",
-            "stat_text_removal_cluster",
-            "stat_relative_score",
-        ),
+        STATISTICS,
     ),
     Stage(
         "curate",
@@ -167,20 +170,9 @@ STAGES: tuple[Stage, ...] = (
             "clip_embeddings",
             "spotted_text",
             "caption_overlap",
-            "stat_overall",
-            "stat_clip_score",
             "cluster_assignments",
-            "stat_cluster",
-            "stat_synthetic_text",
-            "stat_cotr_histogram",
-            "stat_clip_score_histogram",
-            "stat_caption_words",
-            "stat_text_area",
-            "stat_word_area",
             "text_removal_scores",
-            "stat_text_removal",
-            "stat_text_removal_cluster",
-            "stat_relative_score",
+            *STATISTICS,
             "subsets",
         ),
         (),

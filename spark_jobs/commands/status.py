@@ -10,6 +10,7 @@ from rich.table import Table
 from schemas import ALL_TABLES, images, samples, stage_runs
 from schemas._table import TableSpec
 from spark_jobs.pipeline import STAGES
+from spark_jobs.runner.lineage import outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.pending import Input, RunKeys, input_shards, output_shards
 from spark_jobs.runner.progress import output_console
 from spark_jobs.tables import Tables
@@ -21,23 +22,32 @@ if TYPE_CHECKING:
 
 
 def print_status(spark: SparkSession, config: RunConfig) -> None:
-    """Print one line per dataset and table: rows, shards done and pending, failures, last run."""
+    """Print one line per dataset and table: rows, shards done and pending, failures, last run.
+
+    Below them, per dataset, which tables were made from older ones, and the command that mends it.
+    """
     tables = Tables(spark, config.warehouse)
     current = tables.current_run_keys()
     last = _last_runs(tables)
     shown = Table("dataset", "table", "rows", "failed", "skipped", "shards done", "pending", "last run (UTC)")
+    made_from = read_made_from(tables)
+    notes = []
     for dataset in sorted({name for name, _ in current}):
+        outdated = outdated_tables(dataset, current, made_from)
+        notes.append(outdated_note(dataset, outdated, outdated))
         for spec in ALL_TABLES:
             if (dataset, spec.name) in current:
                 shown.add_row(
                     dataset,
-                    spec.name,
+                    f"{spec.name} (older)" if spec.name in outdated else spec.name,
                     *_line(tables, spec, dataset, current),
                     last.get((dataset, spec.name), ""),
                 )
     console = output_console()
     if shown.row_count:
         console.print(shown)
+        for note in filter(None, notes):
+            console.print(f"(older) {note}", soft_wrap=True)
     else:
         console.print(
             f"{config.warehouse} holds no tables yet: `parrot run --source PATH --dataset NAME` fills it"

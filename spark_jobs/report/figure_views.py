@@ -8,13 +8,14 @@ from typing import Any
 from spark_jobs.report import numbers
 from spark_jobs.report.content import DatasetContent
 from spark_jobs.report.histograms import cotr_histograms, score_histograms
-from spark_jobs.report.text_figures import area_scores, word_areas, word_counts
+from spark_jobs.report.text_figures import AreaScores, area_density, word_areas, word_counts
 
 FIGURE_TABLES = (
     "stat_cotr_histogram",
     "stat_clip_score_histogram",
     "stat_caption_words",
     "stat_text_area",
+    "stat_text_area_score",
     "stat_word_area",
 )
 
@@ -33,7 +34,7 @@ def figure_views(datasets: Sequence[DatasetContent]) -> dict[str, Any]:
         "cotr": cotr_histograms(_named(datasets, "stat_cotr_histogram")),
         "scores": score_histograms(_named(datasets, "stat_clip_score_histogram")),
         "word_counts": [drawing for drawing in heat_maps if drawing is not None],
-        "text_areas": area_scores([line for dataset in datasets for line in _area_lines(dataset)]),
+        "text_areas": area_density([line for dataset in datasets for line in _area_lines(dataset)]),
         "word_areas": word_areas(_named(datasets, "stat_word_area")),
     }
 
@@ -49,15 +50,19 @@ def _named(datasets: Sequence[DatasetContent], table: str) -> list[tuple[str, Se
     return [(dataset.name, rows) for dataset, rows in _with_rows(datasets, table)]
 
 
-def _area_lines(dataset: DatasetContent) -> list[tuple[str, Sequence[Mapping[str, Any]], float | None]]:
-    rows = dataset.figures.get("stat_text_area", ())
+def _area_lines(dataset: DatasetContent) -> list[AreaScores]:
+    bins, cells = (dataset.figures.get(table, ()) for table in ("stat_text_area", "stat_text_area_score"))
     medians = {
         row["model"]: numbers.number(row, "p50")
         for row in dataset.clip_scores
         if row["image_type"] == "no_text"
     }
-    models = sorted({row["model"] for row in rows})
     return [
-        (f"{dataset.name} under {model}", [row for row in rows if row["model"] == model], medians.get(model))
-        for model in models
+        AreaScores(
+            heading=f"{dataset.name} under {model}",
+            cells=[row for row in cells if row["model"] == model],
+            bins=[row for row in bins if row["model"] == model],
+            reference=medians.get(model),
+        )
+        for model in sorted({row["model"] for row in bins} & {row["model"] for row in cells})
     ]

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from spark_jobs.report import numbers, paper
+from spark_jobs.report import numbers, paper, summary
 from spark_jobs.report.clusters import cluster_view
 from spark_jobs.report.content import (
     IMAGE_TYPES,
@@ -22,7 +23,7 @@ from spark_jobs.report.content import (
 from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_type_bars
 from spark_jobs.report.figure_views import figure_views
 from spark_jobs.report.gallery import Card, card
-from spark_jobs.report.quantities import COTR_READINGS, TABLE_1
+from spark_jobs.report.quantities import TABLE_1
 from spark_jobs.report.subsets import subset_views
 from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
 from spark_jobs.report.text_removal import text_removal_view
@@ -67,7 +68,11 @@ def render(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    datasets = [_dataset_view(dataset, index) for index, dataset in enumerate(content.datasets)]
+    environment.filters["coded"] = coded
+    datasets = [
+        _dataset_view(dataset, index, content.generation.warehouse)
+        for index, dataset in enumerate(content.datasets)
+    ]
     bars = [TypeShares.from_overall(dataset.name, dataset.overall) for dataset in content.datasets]
     paper_bar = TypeShares.from_overall("The paper's LAION-2B", paper.LAION_2B.row())
     page = environment.get_template("report.html.j2").render(
@@ -82,7 +87,6 @@ def render(content: ReportContent) -> str:
         table_groups=_table_groups(content.datasets),
         swapped=[profile for profile in paper.PROFILES if profile.rates_swapped],
         type_bars=image_type_bars([*bars, paper_bar]),
-        readings=_reading_rows(content.datasets),
         figures=figure_views(content.datasets),
         run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
         score_columns=list(SCORE_COLUMNS.values()),
@@ -91,6 +95,17 @@ def render(content: ReportContent) -> str:
         published_sync=published_rows(),
     )
     return _NOT_HTML.sub("\N{REPLACEMENT CHARACTER}", page)
+
+
+def coded(text: str) -> Markup:
+    """Escape a text, and set what stands between backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backtick without its partner is only a character
+        return escape(text)
+    pieces = [
+        Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)
+    ]
+    return Markup("").join(pieces)
 
 
 def read_input_key(text: str) -> str | None:
@@ -120,30 +135,13 @@ def _table_groups(datasets: Sequence[DatasetContent]) -> list[dict[str, Any]]:
     ]
 
 
-def _reading_rows(datasets: Sequence[DatasetContent]) -> list[dict[str, Any]]:
-    own = [dataset.overall for dataset in datasets]
-    published = paper.LAION_2B.row()
-    rows = []
-    for reading in COTR_READINGS:
-        cells = [_share_cell(row, column, rows=1) for row in own for column in reading.columns]
-        if reading.paper_rows:
-            cells += [_share_cell(published, column, rows=reading.paper_rows) for column in reading.columns]
-        rows.append({"reading": reading, "cells": cells})
-    return rows
-
-
-def _share_cell(row: Mapping[str, Any] | None, column: str, *, rows: int) -> dict[str, Any]:
-    share = numbers.number(row, column)
-    width = min(max(share or 0.0, 0.0), 1.0) * 100
-    return {"text": numbers.percent(share), "width": f"{width:.2f}%", "rows": rows}
-
-
-def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
+def _dataset_view(dataset: DatasetContent, index: int, warehouse: str) -> dict[str, Any]:
     return {
         "id": f"dataset-{index + 1}",
         "name": dataset.name,
-        "sentence": _sentence(dataset.overall),
-        "headlines": _headlines(dataset.overall) if numbers.number(dataset.overall, "images") else [],
+        "sentence": summary.sentence(dataset.overall),
+        "headlines": summary.headlines(dataset.overall),
+        "next_steps": summary.next_steps(dataset, warehouse),
         "notes": [*dataset.notes, *_gaps(dataset)],
         "scores": _score_views(dataset, index),
         "accounts": [_account_view(account) for account in dataset.accounts],
@@ -158,56 +156,6 @@ def _dataset_view(dataset: DatasetContent, index: int) -> dict[str, Any]:
         "text_removal": text_removal_view(dataset.text_removal, f"{index}"),
         "subsets": subset_views(dataset.subsets),
     }
-
-
-def _sentence(row: Mapping[str, Any] | None) -> str:
-    images = numbers.number(row, "images")
-    if not images:
-        return "No image of this dataset has been profiled, so there are no rates to show."
-    with_text = numbers.percent(numbers.number(row, "share_with_text"))
-    parrots = numbers.percent(numbers.number(row, "share_co_emb"))
-    return (
-        f"Of {numbers.count(images)} images, {with_text} show text, and {parrots} have a caption that "
-        "repeats at least one word that can be read in the image."
-    )
-
-
-def _headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    def count(column: str) -> str:
-        return numbers.count(numbers.number(row, column))
-
-    def percent(column: str) -> str:
-        return numbers.percent(numbers.number(row, column))
-
-    published = paper.LAION_2B.row()
-    headlines = (
-        (
-            "Images with text",
-            "share_with_text",
-            f"{count('images_with_text')} of {count('images')} images",
-        ),
-        (
-            "Parrot captions",
-            "share_co_emb",
-            f"{count('images_with_co_emb_text')} of {count('images')} images; "
-            f"{percent('share_co_emb_of_text')} of those with text",
-        ),
-        (
-            "CoTR in images with text",
-            "cotr_with_text",
-            "mean share of caption words that stand in the image; "
-            f"{percent('cotr_in_total')} over all images",
-        ),
-    )
-    return [
-        {
-            "label": label,
-            "value": percent(column),
-            "detail": detail,
-            "paper": numbers.percent(published[column]),
-        }
-        for label, column, detail in headlines
-    ]
 
 
 def _gaps(dataset: DatasetContent) -> list[str]:

@@ -37,23 +37,6 @@ class Quantity:
         }
 
 
-@dataclass(frozen=True)
-class CotrReading:
-    """One way to read the co-embedded text rate.
-
-    Attributes:
-        label: What a reader sees.
-        meaning: What it means, under the label.
-        columns: Columns of `stat_overall`: in total, in images with text.
-        paper_rows: Rows of the table that the paper's numbers stand beside; 0: the row above has them.
-    """
-
-    label: str
-    meaning: str
-    columns: tuple[str, str]
-    paper_rows: int
-
-
 TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
     (
         "Samples",
@@ -129,25 +112,5 @@ TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
                 is_share=True,
             ),
         ),
-    ),
-)
-COTR_READINGS = (
-    CotrReading(
-        "CoTR",
-        "Words compared without case and punctuation. The reading used everywhere else.",
-        ("cotr_in_total", "cotr_with_text"),
-        paper_rows=2,
-    ),
-    CotrReading(
-        "Verbatim CoTR",
-        "Algorithm 1 of the paper to the letter: split at blanks, case and punctuation must match.",
-        ("cotr_verbatim_in_total", "cotr_verbatim_with_text"),
-        paper_rows=0,
-    ),
-    CotrReading(
-        "Fuzzy CoTR",
-        "A caption word counts by its similarity to the nearest spotted word: misread letters cost little.",
-        ("fuzzy_cotr_in_total", "fuzzy_cotr_with_text"),
-        paper_rows=1,
     ),
 )

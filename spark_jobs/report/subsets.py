@@ -20,14 +20,6 @@ def subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
     return tuple(sorted((row.asDict(recursive=True) for row in rows), key=lambda row: row["subset_id"]))
 
 
-def subsets_key(tables: Tables, dataset: str) -> list[list[str]]:
-    """What decides the section: id, build and content of each subset."""
-    return [
-        [row[name] for name in ("subset_id", "run_key", "input_key", "content_hash", "sentence")]
-        for row in subset_rows(tables, dataset)
-    ]
-
-
 def subset_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The section's content, as text."""
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -30,6 +31,8 @@ Row = Mapping[str, Any]
 _CAPTION_WORDS, _CO_EMB_WORDS = 20, 10
 # Ink can be read on the colour up to this opacity, in light and in dark.
 _FAINTEST, _DENSEST = 0.06, 0.65
+_LIGHTEST, _DARKEST = 0.14, 1.0  # no ink stands on the cells of a density
+_SCORE_CELLS = 40  # at most, from the lowest score to the highest
 
 
 def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
@@ -98,58 +101,112 @@ def short_count(value: int) -> str:
     return str(value)
 
 
-def area_scores(
-    lines: Sequence[tuple[str, Sequence[Row], float | None]],
-) -> Markup | None:
-    """Draw CLIP score by the area of co-emb text as boxes, one row per dataset and model (Fig. 4b).
+@dataclass(frozen=True)
+class AreaScores:
+    """Area of co-emb words against CLIP score, of one dataset under one model.
 
-    Args:
-        lines: Heading, rows of `stat_text_area` of one model, and the median score of images without text,
-            which is drawn as a dashed line.
+    Attributes:
+        heading: What it is of.
+        cells: Rows of `stat_text_area_score`.
+        bins: Rows of `stat_text_area`, whose medians are drawn over the cells.
+        reference: Median score of images without text; None: unknown.
+    """
+
+    heading: str
+    cells: Sequence[Row]
+    bins: Sequence[Row]
+    reference: float | None = None
+
+
+def area_density(lines: Sequence[AreaScores]) -> Markup | None:
+    """Draw images by the area of co-emb text and CLIP score as a density, one row per dataset and model (Fig. 4b).
 
     Returns:
-        An `<svg>` element; None without rows.
+        An `<svg>` element; None where no image has co-emb text and a score.
     """
-    drawn = [line for line in lines if line[1]]
+    drawn = [line for line in lines if line.cells]
     if not drawn:
         return None
-    labels = _area_labels([row for _, rows, _ in drawn for row in rows], "images")
-    scores = [float(row[end]) for _, rows, _ in drawn for row in rows for end in ("p05", "p95")]
-    scores += [reference for _, _, reference in drawn if reference is not None]
-    margin = max((max(scores) - min(scores)) * 0.06, 0.005)
-    figure, grid = panels(len(drawn), 1, row_in=3.5, bottom_in=0.75)
+    labels = _area_labels([row for line in drawn for row in line.bins], "images")
+    scores = [row["score_bin"] for line in drawn for row in line.cells]
+    images = max(sum(row["images"] for row in line.cells) for line in drawn)
+    # Few images in many cells would show no shape.
+    cells_wanted = min(_SCORE_CELLS, max(8, 2 * math.isqrt(images)))
+    step = -(-(max(scores) + 1 - min(scores)) // cells_wanted)
+    references = [line.reference for line in drawn if line.reference is not None]
+    lowest, highest = min(scores) // step * step / 100, (max(scores) // step + 1) * step / 100
+    figure, grid = panels(len(drawn), 1, row_in=4.2, bottom_in=0.75)
     spoken = []
-    for (axes,), (name, rows, reference) in zip(grid, drawn, strict=True):
-        total = sum(row["images"] for row in rows)
-        note = f"n = {numbers.count(total)} images with co-emb text; below each bin its own n"
-        if reference is not None:
-            axes.axhline(reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
-            note += f"; dashed: median of images without text, {numbers.score(reference)}"
-        heading(axes, name, note)
-        for row in rows:
-            _score_box(axes, row)
-        _area_axis(axes, rows, "images", labels=labels)
-        axes.set_ylim(min(scores) - margin, max(scores) + margin)
-        axes.set_ylabel("CLIP score", color=MUTED, fontsize=9)
-        axes.set_xlabel("area of the co-emb words / area of the image", color=MUTED, fontsize=9)
-        medians = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(rows))
-        spoken.append(f"{one_line(name)}, median by area: {medians}")
+    for (axes,), line in zip(grid, drawn, strict=True):
+        cells = _merged_cells(line.cells, step)
+        note = f"n = {numbers.count(sum(cells.values()))} images with co-emb text"
+        if line.reference is not None:
+            axes.axhline(line.reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.5)
+            note += f"; dashed: median of images without text, {numbers.score(line.reference)}"
+        heading(axes, line.heading, note)
+        _density_cells(axes, cells, step=step)
+        _density_key(axes, max(cells.values()))
+        medians = [(row["bin"], float(row["p50"])) for row in _sorted(line.bins)]
+        edge: dict[str, Any] = {"markeredgecolor": DARK, "markeredgewidth": 1.4, "markerfacecolor": WHITE}
+        axes.plot(
+            *zip(*medians, strict=True), color=INK, linewidth=1, marker="D", markersize=7, zorder=3, **edge
+        )
+        _area_axis(axes, line.bins, "images", labels=labels)
+        margin = (highest - lowest) * 0.03
+        axes.set_ylim(min([lowest, *references]) - margin, max([highest, *references]) + margin)
+        axes.set_ylabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
+        axes.set_xlabel("area of all co-emb words / area of the image", color=MUTED, fontsize=9)
+        told = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(line.bins))
+        spoken.append(f"{one_line(line.heading)}: {note}; median by area: {told}")
     return svg(figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}.")
 
 
-def _score_box(axes: Axes, row: Row) -> None:
-    low, left, middle, right, high = (float(row[name]) for name in ("p05", "p25", "p50", "p75", "p95"))
-    x = row["bin"]
-    axes.plot([x, x], [low, left], color=INK, linewidth=1.1)
-    axes.plot([x, x], [right, high], color=INK, linewidth=1.1)
-    axes.bar(
-        x, right - left, bottom=left, width=0.5, color=TYPE_COLOURS["concurrent"], edgecolor=INK, zorder=2
-    )
-    # White on dark is seen on the box, and on the page where the box has no height.
-    for colour, width in ((DARK, 4.0), (WHITE, 2.2)):
-        axes.plot(
-            [x - 0.25, x + 0.25], [middle] * 2, color=colour, linewidth=width, solid_capstyle="butt", zorder=3
-        )
+def _merged_cells(rows: Sequence[Row], step: int) -> dict[tuple[int, int], int]:
+    """Images by area bin and by `step` score bins together."""
+    cells: dict[tuple[int, int], int] = {}
+    for row in rows:
+        place = (row["area_bin"], row["score_bin"] // step)
+        cells[place] = cells.get(place, 0) + row["images"]
+    return cells
+
+
+def _density_cells(axes: Axes, cells: Mapping[tuple[int, int], int], *, step: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    most, height = max(cells.values()), step / 100
+    for (area, score), images in sorted(cells.items()):
+        style: dict[str, Any] = {
+            "alpha": _shade(images, most),
+            "facecolor": TYPE_COLOURS["concurrent"],
+            "linewidth": 0,
+        }
+        # Cells touch from above, so that a column reads as one shape.
+        axes.add_patch(Rectangle((area - 0.46, score * height), 0.92, height, zorder=2, **style))
+
+
+def _density_key(axes: Axes, most: int) -> None:
+    """What the shades mean, right above the plot."""
+    from matplotlib.patches import Rectangle
+
+    shown = sorted({1, round(math.sqrt(most)), most})
+    small: dict[str, Any] = {"transform": axes.transAxes, "color": MUTED, "fontsize": 9, "va": "bottom"}
+    x = 1 - 0.075 * len(shown)
+    axes.text(x - 0.01, 1.025, "images in a cell", ha="right", **small)
+    for count in shown:
+        style: dict[str, Any] = {
+            "alpha": _shade(count, most),
+            "facecolor": TYPE_COLOURS["concurrent"],
+            "linewidth": 0,
+        }
+        box = Rectangle((x, 1.03), 0.022, 0.045, transform=axes.transAxes, clip_on=False, **style)
+        axes.add_patch(box)
+        axes.text(x + 0.028, 1.025, short_count(count), **small)
+        x += 0.075
+
+
+def _shade(images: int, most: int) -> float:
+    """Opacity of a cell: by the logarithm of its count; the least is still seen."""
+    return _LIGHTEST + (_DARKEST - _LIGHTEST) * (math.log(images) / math.log(most) if most > 1 else 1.0)
 
 
 def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:

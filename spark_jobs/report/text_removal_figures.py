@@ -107,7 +107,8 @@ def group_means(rows: Sequence[Row], key: str) -> Markup | None:
     if not means:
         return None
     order = sorted(means, key=lambda group: (means[group].get("raw_with_text", -2.0), group))
-    figure, axes = drawing.canvas(height_in=4.6, left=0.07, bottom=0.26)
+    figure, axes = drawing.canvas(height_in=4.6)
+    axes.set_position((0.07, 0.26, 0.93, 0.7))  # a tick's label at the upper end needs room too
     for kind in REMOVAL_TYPES:
         known = [
             (place, means[group][kind.name]) for place, group in enumerate(order) if kind.name in means[group]
@@ -188,11 +189,11 @@ def relative_histograms(rows: Sequence[Row], key: str) -> Markup | None:
     lows = [bin_["low"] for row in drawn if row for bin_ in row["histogram"]]
     if not lows:
         return None
-    figure, axes = drawing.canvas(height_in=4.9)
+    figure, axes = drawing.canvas(height_in=5.8)
     axes.remove()
     extent = (min(*lows, 0.0) - BIN_WIDTH, max(*lows, 0.0) + 2 * BIN_WIDTH)
     for place, (name, row) in enumerate(zip(RELATIVE_LABELS, drawn, strict=True)):
-        panel = figure.add_axes((0.07, 0.71 - 0.295 * place, 0.9, 0.2))
+        panel = figure.add_axes((0.07, 0.75 - 0.325 * place, 0.9, 0.185))
         panel.patch.set_alpha(0)
         _draw_histogram(panel, row)
         _finish_panel(panel, RELATIVE_LABELS[name], row, extent=extent)

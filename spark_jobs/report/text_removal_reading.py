@@ -1,4 +1,4 @@
-"""Read what the report shows of the text removal: the samples it changes most, and their images without text."""
+"""What the report shows of a text removal: by which model samples are chosen, and their images without text."""
 
 from __future__ import annotations
 
@@ -15,37 +15,14 @@ from udfs.inpainting import InpaintParams, inpaint
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from pyspark.sql import DataFrame
 
     from spark_jobs.tables import Tables
-
-SCORE_COLUMNS = ("score_raw", "score_all_removed", "rsa")
 
 
 def gallery_model(models: Sequence[str], embedded: Sequence[str]) -> str | None:
     """The model whose scores choose the gallery's samples: the one of stage `embed`, else the first by name."""
     both = sorted(set(models) & set(embedded))
     return next(iter(both or sorted(models)), None)
-
-
-def most_changed(overlap: DataFrame, scores: DataFrame, *, rises: bool, count: int) -> DataFrame:
-    """The samples whose score falls most, or rises most, when all text is removed.
-
-    Args:
-        overlap: Rows of `caption_overlap` of one dataset and run key.
-        scores: The same of `text_removal_scores`, of one model.
-        rises: Whether those that rise are wanted (RSA below 0), or those that fall (above 0).
-        count: How many at most.
-
-    Returns:
-        Their rows of `overlap` with `SCORE_COLUMNS`, the largest change first.
-    """
-    from pyspark.sql import functions as F
-
-    keys = ["shard_id", "sample_id"]
-    wanted, order = ("rsa < 0", F.asc("rsa")) if rises else ("rsa > 0", F.desc("rsa"))
-    found = scores.where(wanted).orderBy(order, "sample_id").limit(count).select(*keys, *SCORE_COLUMNS)
-    return overlap.join(found, keys).orderBy(order, "sample_id")
 
 
 def fill_of(tables: Tables, dataset: str, run_key: str) -> InpaintParams | None:

@@ -55,12 +55,12 @@ def cotr_histogram_steps() -> list[Step]:
 
 def clip_score_histogram_steps() -> list[Step]:
     """Distribution of CLIP scores by image type, from `overlap` and `embeddings`; as `clip_score_steps`."""
-    bin_of = f"CAST(floor(round(CAST(embeddings.clip_score AS DOUBLE) * {SCORE_BINS}, 5)) AS INT)"
     return [
         Step(
             "score_bins",
             f"""
-            SELECT embeddings.model, overlap.image_type, {bin_of} AS bin, count(*) AS images
+            SELECT embeddings.model, overlap.image_type, {_score_bin("embeddings.clip_score")} AS bin,
+                   count(*) AS images
             FROM {{overlap}} AS overlap JOIN {{embeddings}} AS embeddings USING (shard_id, sample_id)
             WHERE overlap.image_type IS NOT NULL AND embeddings.clip_score IS NOT NULL
             GROUP BY 1, 2, 3
@@ -96,23 +96,11 @@ def text_area_steps() -> list[Step]:
     distinct values are held, however many images there are.
     """
     return [
-        Step(
-            "co_emb_areas",
-            f"""
-            SELECT model, clip_score, area_ratio, {_area_bin("area_ratio")} AS bin
-            FROM (
-              SELECT embeddings.model, CAST(embeddings.clip_score AS DOUBLE) AS clip_score,
-                     aggregate(filter(overlap.used_words, word -> word.co_emb), 0D,
-                               (total, word) -> total + word.area_ratio) AS area_ratio
-              FROM {{overlap}} AS overlap JOIN {{embeddings}} AS embeddings USING (shard_id, sample_id)
-              WHERE {_PROFILED} AND overlap.image_type = 'concurrent' AND embeddings.clip_score IS NOT NULL
-            ) WHERE area_ratio IS NOT NULL
-            """,
-        ),
+        _co_emb_areas(),
         Step(
             "area_scores",
             f"""
-            SELECT model, bin, {_area_limits()}, images, mean,
+            SELECT model, bin, {_area_limits("bin")}, images, mean,
                    p[0] AS p05, p[1] AS p25, p[2] AS p50, p[3] AS p75, p[4] AS p95
             FROM (
               SELECT model, bin, count(*) AS images, {mean("clip_score")} AS mean,
@@ -122,6 +110,44 @@ def text_area_steps() -> list[Step]:
             """,
         ),
     ]
+
+
+def text_area_score_steps() -> list[Step]:
+    """Images by area of co-emb words and CLIP score, from `overlap` and `embeddings` (density of Fig. 4b)."""
+    return [
+        _co_emb_areas(),
+        Step(
+            "area_score_bins",
+            f"""
+            SELECT model, bin AS area_bin, {_score_bin("clip_score")} AS score_bin, count(*) AS images
+            FROM {{co_emb_areas}} GROUP BY 1, 2, 3
+            """,
+        ),
+        Step(
+            "area_score_density",
+            f"""
+            SELECT *, {_area_limits("area_bin", prefix="area_")},
+                   score_bin / {SCORE_BINS} AS score_low, (score_bin + 1) / {SCORE_BINS} AS score_high
+            FROM {{area_score_bins}}
+            """,
+        ),
+    ]
+
+
+def _co_emb_areas() -> Step:
+    return Step(
+        "co_emb_areas",
+        f"""
+        SELECT model, clip_score, area_ratio, {_area_bin("area_ratio")} AS bin
+        FROM (
+          SELECT embeddings.model, CAST(embeddings.clip_score AS DOUBLE) AS clip_score,
+                 aggregate(filter(overlap.used_words, word -> word.co_emb), 0D,
+                           (total, word) -> total + word.area_ratio) AS area_ratio
+          FROM {{overlap}} AS overlap JOIN {{embeddings}} AS embeddings USING (shard_id, sample_id)
+          WHERE {_PROFILED} AND overlap.image_type = 'concurrent' AND embeddings.clip_score IS NOT NULL
+        ) WHERE area_ratio IS NOT NULL
+        """,
+    )
 
 
 def word_area_steps() -> list[Step]:
@@ -146,7 +172,7 @@ def word_area_steps() -> list[Step]:
         Step(
             "word_areas",
             f"""
-            SELECT co_emb, bin, {_area_limits()}, coalesce(words, 0L) AS words,
+            SELECT co_emb, bin, {_area_limits("bin")}, coalesce(words, 0L) AS words,
                    try_divide(coalesce(words, 0L), sum(words) OVER (PARTITION BY co_emb)) AS share,
                    mean_area_ratio
             FROM (SELECT explode(array(true, false)) AS co_emb)
@@ -163,7 +189,11 @@ def _area_bin(ratio: str) -> str:
     return f"size(filter(array({limits}), limit -> {ratio} >= limit))"
 
 
-def _area_limits() -> str:
+def _area_limits(place: str, *, prefix: str = "") -> str:
     limits = ", ".join(f"{limit!r}D" for limit in AREA_LIMITS)
     # An array has nothing at the index after its end: the last bin is open.
-    return f"get(array({limits}), bin) AS low, get(array({limits}), bin + 1) AS high"
+    return f"get(array({limits}), {place}) AS {prefix}low, get(array({limits}), {place} + 1) AS {prefix}high"
+
+
+def _score_bin(score: str) -> str:
+    return f"CAST(floor(round(CAST({score} AS DOUBLE) * {SCORE_BINS}, 5)) AS INT)"

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from schemas import clip_embeddings
 from spark_jobs.errors import ConfigError, StageError
-from spark_jobs.report.collect import RunKeys, collect, report_key
+from spark_jobs.report.collect import collect
 from spark_jobs.report.page import read_input_key, render
+from spark_jobs.report.source import Source
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.stages.embed import model_notes
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -32,24 +31,20 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         StageError: If nothing has been measured yet.
     """
     started = time.monotonic()
-    tables = Tables(spark, config.warehouse)
-    run_keys = tables.current_run_keys()
-    datasets = sorted({dataset for dataset, table in run_keys if table == "samples"})
-    if not datasets:
+    source = Source.of(Tables(spark, config.warehouse), config.report)
+    if not source.datasets:
         raise StageError(
             f"nothing to report: {config.warehouse} holds no ingested dataset. Run `parrot run` first"
         )
     target = report_location(config)
-    report = StageReport(stage="report", dataset=config.dataset or ", ".join(datasets))
-    report.notes.append(f"report: {target}")
+    report = StageReport(stage="report", dataset=config.dataset or ", ".join(source.datasets))
+    report.notes += [f"report: {target}", *source.notes()]
     if "://" not in target:
         report.artifacts.append(target)
-    input_key = digest(report_key(tables, datasets, config.report, run_keys))
+    input_key = digest(source.key())
     if _present_key(target) != input_key:
-        notes = {dataset: _notes(tables, dataset, run_keys) for dataset in datasets}
-        content = collect(tables, datasets, config.report, run_keys, input_key=input_key, notes=notes)
-        _write(target, render(content))
-        report.results["datasets"] = float(len(datasets))
+        _write(target, render(collect(source, input_key=input_key)))
+        report.results["datasets"] = float(len(source.datasets))
         report.shards_done = 1
     report.seconds = time.monotonic() - started
     return report
@@ -66,15 +61,6 @@ def report_location(config: RunConfig) -> str:
     if config.is_catalog:
         raise ConfigError("a catalog holds no files: say where the report goes with --set report.output=PATH")
     return f"{config.warehouse.rstrip('/')}/report.html"
-
-
-def _notes(tables: Tables, dataset: str, run_keys: RunKeys) -> list[str]:
-    if (dataset, "clip_embeddings") not in run_keys:
-        return []
-    run_key = run_keys[dataset, "clip_embeddings"]
-    frame = tables.read(clip_embeddings.TABLE, dataset=dataset, run_key=run_key)
-    models = [row["model"] for row in frame.select("model").distinct().collect()]
-    return [note for model in models for note in model_notes(model)]
 
 
 def _present_key(target: str) -> str | None:

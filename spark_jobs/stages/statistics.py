@@ -18,6 +18,7 @@ from schemas import (
     stat_relative_score,
     stat_synthetic_text,
     stat_text_area,
+    stat_text_area_score,
     stat_text_removal,
     stat_text_removal_cluster,
     stat_word_area,
@@ -26,96 +27,43 @@ from schemas import (
 )
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
-from spark_jobs.sql.figures import (
-    caption_words_steps,
-    clip_score_histogram_steps,
-    cotr_histogram_steps,
-    text_area_steps,
-    word_area_steps,
-)
-from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
-from spark_jobs.sql.synthetic_text import synthetic_text_steps
-from spark_jobs.sql.text_removal import (
-    relative_score_steps,
-    text_removal_cluster_steps,
-    text_removal_steps,
-)
+from spark_jobs.sql import figures, synthetic_text, text_removal
+from spark_jobs.sql import statistics as profile
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_jobs.config import RunConfig
 
-CLUSTERS = Statistic(
-    output=stat_cluster.TABLE,
-    reads={
-        "overlap": caption_overlap.TABLE,
-        "embeddings": clip_embeddings.TABLE,
-        "assignments": cluster_assignments.TABLE,
-    },
-    steps=cluster_steps(),
-)
-_STATISTICS = (
+
+# Tables by the names that the SQL knows them by.
+_OVERLAP = {"overlap": caption_overlap.TABLE}
+_SCORED = {**_OVERLAP, "embeddings": clip_embeddings.TABLE}
+_CLUSTERS = {"assignments": cluster_assignments.TABLE}
+_REMOVAL = {"scores": text_removal_scores.TABLE}
+_SYNTHETIC = {"scores": synthetic_text_scores.TABLE, "grams": ngram_vocabulary.TABLE}
+# In the order of the registry.
+STATISTICS = (
+    Statistic(stat_overall.TABLE, _OVERLAP, profile.overall_steps()),
+    Statistic(stat_clip_score.TABLE, _SCORED, profile.clip_score_steps()),
+    Statistic(stat_cluster.TABLE, {**_SCORED, **_CLUSTERS}, profile.cluster_steps()),
+    Statistic(stat_synthetic_text.TABLE, _SYNTHETIC, synthetic_text.synthetic_text_steps()),
+    Statistic(stat_cotr_histogram.TABLE, _OVERLAP, figures.cotr_histogram_steps()),
+    Statistic(stat_clip_score_histogram.TABLE, _SCORED, figures.clip_score_histogram_steps()),
+    Statistic(stat_caption_words.TABLE, _OVERLAP, figures.caption_words_steps()),
+    Statistic(stat_text_area.TABLE, _SCORED, figures.text_area_steps()),
+    Statistic(stat_text_area_score.TABLE, _SCORED, figures.text_area_score_steps()),
+    Statistic(stat_word_area.TABLE, _OVERLAP, figures.word_area_steps()),
+    Statistic(stat_text_removal.TABLE, _REMOVAL, text_removal.text_removal_steps(), reads_if_made=_CLUSTERS),
     Statistic(
-        output=stat_overall.TABLE,
-        reads={"overlap": caption_overlap.TABLE},
-        steps=overall_steps(),
+        stat_text_removal_cluster.TABLE,
+        {**_REMOVAL, **_CLUSTERS},
+        text_removal.text_removal_cluster_steps(),
     ),
-    Statistic(
-        output=stat_clip_score.TABLE,
-        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
-        steps=clip_score_steps(),
-    ),
-    CLUSTERS,
-    Statistic(
-        output=stat_synthetic_text.TABLE,
-        reads={"scores": synthetic_text_scores.TABLE, "grams": ngram_vocabulary.TABLE},
-        steps=synthetic_text_steps(),
-    ),
-    Statistic(
-        output=stat_cotr_histogram.TABLE,
-        reads={"overlap": caption_overlap.TABLE},
-        steps=cotr_histogram_steps(),
-    ),
-    Statistic(
-        output=stat_clip_score_histogram.TABLE,
-        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
-        steps=clip_score_histogram_steps(),
-    ),
-    Statistic(
-        output=stat_caption_words.TABLE,
-        reads={"overlap": caption_overlap.TABLE},
-        steps=caption_words_steps(),
-    ),
-    Statistic(
-        output=stat_text_area.TABLE,
-        reads={"overlap": caption_overlap.TABLE, "embeddings": clip_embeddings.TABLE},
-        steps=text_area_steps(),
-    ),
-    Statistic(
-        output=stat_word_area.TABLE,
-        reads={"overlap": caption_overlap.TABLE},
-        steps=word_area_steps(),
-    ),
-    Statistic(
-        output=stat_text_removal.TABLE,
-        reads={"scores": text_removal_scores.TABLE},
-        reads_if_made={"assignments": cluster_assignments.TABLE},
-        steps=text_removal_steps(),
-    ),
-    Statistic(
-        output=stat_text_removal_cluster.TABLE,
-        reads={"scores": text_removal_scores.TABLE, "assignments": cluster_assignments.TABLE},
-        steps=text_removal_cluster_steps(),
-    ),
-    Statistic(
-        output=stat_relative_score.TABLE,
-        reads={"scores": text_removal_scores.TABLE},
-        steps=relative_score_steps(),
-    ),
+    Statistic(stat_relative_score.TABLE, _REMOVAL, text_removal.relative_score_steps()),
 )
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Compute the statistics whose inputs have changed."""
-    return run_statistics(spark, config, _STATISTICS)
+    return run_statistics(spark, config, STATISTICS)

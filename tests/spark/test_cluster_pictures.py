@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from schemas import caption_overlap, clip_embeddings, cluster_assignments, samples
+from spark_jobs.commands.status import print_status
 from spark_jobs.config import load_config
-from spark_jobs.report.collect import collect, report_key
+from spark_jobs.report.collect import collect
+from spark_jobs.report.source import Source
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.tables import Tables
@@ -66,13 +68,20 @@ def put_assignments(spark, tables, keys, *, run_key):
 def collected(settings, tables, *overrides):
     options = {name: getattr(settings, name) for name in ("warehouse", "dataset")}
     config = load_config(options=options, overrides=overrides)
-    run_keys = tables.current_run_keys()
-    content = collect(tables, ["test"], config.report, run_keys, input_key="k", notes={})
-    return content.datasets[0].clusters, report_key(tables, ["test"], config.report, run_keys)
+    source = Source.of(tables, config.report)
+    return collect(source, input_key="k").datasets[0].clusters, source.key()
 
 
-def test_groups_their_numbers_and_pictures(spark, warehouse):
+def told(spark, settings, capsys):
+    """What `parrot status` prints."""
+    print_status(spark, settings)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     settings, tables, keys = warehouse
+    assert Source.of(tables, settings.report).notes() == ()
+    assert "(older)" not in told(spark, settings, capsys)
     clusters, key = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
     sizes = {row["cluster_id"]: row["samples"] for row in clusters.rows if row["level"] == "group"}
     assert sizes == {0: 8, 1: 4, -1: 2}
@@ -100,9 +109,17 @@ def test_groups_their_numbers_and_pictures(spark, warehouse):
     assert outdated.is_outdated
     assert not outdated.galleries
     assert outdated.rows == clusters.rows
+    (note,) = Source.of(tables, settings.report).notes()
+    assert "test: what statistics made is of an older cluster_assignments than the current one" in note
+    assert "`parrot run statistics report --dataset test`" in note
+    status = told(spark, settings, capsys)
+    assert "stat_cluster (older)" in status
+    assert "stat_overall (older)" not in status
+    assert "`parrot run statistics --dataset test`" in status
     statistics.run(spark, settings)
     # Another door, because each remembers the current run keys until it writes itself.
     tables = Tables(spark, settings.warehouse)
     renewed, _ = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
     assert not renewed.is_outdated
+    assert Source.of(tables, settings.report).notes() == ()
     assert renewed.galleries.keys() == {0, 1}

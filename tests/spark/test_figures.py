@@ -19,7 +19,8 @@ from spark_jobs.tables import Tables
 
 READ = (caption_overlap.TABLE, clip_embeddings.TABLE, cluster_assignments.TABLE)
 FIGURES = (
-    "stat_cotr_histogram", "stat_clip_score_histogram", "stat_caption_words", "stat_text_area", "stat_word_area",
+    "stat_cotr_histogram", "stat_clip_score_histogram", "stat_caption_words", "stat_text_area",
+    "stat_text_area_score", "stat_word_area",
 )  # fmt: skip
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -147,6 +148,7 @@ def by_key(frame, *names):
 
 
 @pytest.mark.parametrize("dataset", ROWS)
+@pytest.mark.oracle("stat_cotr_histogram")
 def test_cotr_histograms_equal_pandas_and_hold_every_image(warehouse, dataset):
     images = profiled(dataset)
     found = by_key(warehouse.rows("stat_cotr_histogram", dataset), "measure", "bin")
@@ -162,6 +164,7 @@ def test_cotr_histograms_equal_pandas_and_hold_every_image(warehouse, dataset):
         assert sum(found[measure, bin_]["images"] for bin_ in range(21)) == len(images)
 
 
+@pytest.mark.oracle("stat_clip_score_histogram")
 def test_score_histograms_equal_pandas(warehouse):
     overlap = pd.DataFrame(ROWS["full"]["caption_overlap"])
     images = scored("full", overlap[overlap.image_type.notna()])
@@ -175,6 +178,7 @@ def test_score_histograms_equal_pandas(warehouse):
 
 
 @pytest.mark.parametrize("dataset", ROWS)
+@pytest.mark.oracle("stat_caption_words")
 def test_caption_words_against_co_emb_words_equal_pandas(warehouse, dataset):
     images = profiled(dataset)
     counts = pd.DataFrame(
@@ -193,16 +197,22 @@ def test_caption_words_against_co_emb_words_equal_pandas(warehouse, dataset):
         assert row["images_fully_parroted"] == group.full.sum()
 
 
-def test_scores_by_area_of_co_emb_text_equal_pandas(warehouse):
-    images = profiled("full")
-    images = scored("full", images[images.image_type == "concurrent"])
+def parroted_areas(dataset):
+    """Score and summed area of co-emb words of each parroted image that has both, as pandas."""
+    images = profiled(dataset)
+    images = scored(dataset, images[images.image_type == "concurrent"])
 
     def total(words):
         areas = [word["area_ratio"] for word in words if word["co_emb"]]
         return None if None in areas else sum(areas)
 
     images["area"] = images.used_words.map(total)
-    images = images.dropna(subset=["area"])
+    return images.dropna(subset=["area"])
+
+
+@pytest.mark.oracle("stat_text_area")
+def test_scores_by_area_of_co_emb_text_equal_pandas(warehouse):
+    images = parroted_areas("full")
     found = by_key(warehouse.rows("stat_text_area", "full"), "bin")
     groups = dict(list(images.groupby(images.area.map(area_bin))))
     assert {key for (key,) in found} == set(groups)
@@ -216,7 +226,30 @@ def test_scores_by_area_of_co_emb_text_equal_pandas(warehouse):
     assert np.isnan(found[(len(AREA_LIMITS) - 1,)]["high"])
 
 
+@pytest.mark.oracle("stat_text_area_score")
+def test_the_density_of_areas_and_scores_equals_numpy_and_adds_up(warehouse):
+    images = parroted_areas("full")
+    scores = np.arange(-20, 60)
+    # Ends of bins belong to the bin above; scores lie 1e-7 beside them at worst (single precision).
+    expected, _, _ = np.histogram2d(
+        images.area, images.clip_score + 1e-6, bins=[[*AREA_LIMITS, np.inf], scores / 100]
+    )
+    found = warehouse.rows("stat_text_area_score", "full")
+    counts = np.zeros_like(expected)
+    for row in found.to_dict("records"):
+        counts[row["area_bin"], row["score_bin"] - scores[0]] += row["images"]
+        assert row["area_low"] == AREA_LIMITS[row["area_bin"]]
+        assert (row["score_low"], row["score_high"]) == (row["score_bin"] / 100, (row["score_bin"] + 1) / 100)
+    assert (counts == expected).all()
+    assert (found.images > 0).all()
+    assert (found.area_bin == len(AREA_LIMITS) - 1).equals(found.area_high.isna())
+    # Both tables of Fig. 4b are of the same images.
+    by_area = warehouse.rows("stat_text_area", "full").set_index("bin").images
+    assert found.groupby("area_bin").images.sum().to_dict() == by_area.to_dict()
+
+
 @pytest.mark.parametrize("dataset", ROWS)
+@pytest.mark.oracle("stat_word_area")
 def test_areas_of_single_words_equal_pandas(warehouse, dataset):
     words = pd.DataFrame(
         [word for used in profiled(dataset).used_words for word in used],
@@ -266,6 +299,7 @@ def test_nothing_changed_writes_nothing_and_empty_tables_stay_empty(warehouse):
         assert {name: warehouse.tables.version(TABLES[name]) for name in before} == before
     assert len(warehouse.rows("stat_clip_score_histogram", "bare")) == 0
     assert len(warehouse.rows("stat_text_area", "bare")) == 0
+    assert len(warehouse.rows("stat_text_area_score", "bare")) == 0
     assert set(FIGURES) < set(warehouse.reports["bare"].versions_written)
     # Only a table with one row per dataset gives results: a histogram is none.
     assert set(warehouse.reports["full"].results) > {"cotr_in_total", "share_with_text"}
@@ -280,7 +314,7 @@ def test_a_changed_input_reaches_only_what_reads_it(warehouse):
     assert content_key(warehouse.tables, "bare", {"clip_embeddings": "r"}) != key
     report = warehouse.run("bare")
     assert set(report.versions_written) == {
-        "stat_clip_score", "stat_cluster", "stat_clip_score_histogram", "stat_text_area",
+        "stat_clip_score", "stat_cluster", "stat_clip_score_histogram", "stat_text_area", "stat_text_area_score",
     }  # fmt: skip
     assert len(warehouse.rows("stat_clip_score_histogram", "bare")) == 1
     assert warehouse.run("bare").versions_written == {}

@@ -225,6 +225,7 @@ def drawn_scores(count):
     return grams, rows
 
 
+@pytest.mark.oracle("stat_synthetic_text")
 def test_statistics_equal_pandas(spark):
     grams, rows = drawn_scores(150)
     frames = {

@@ -81,15 +81,23 @@ def test_hand_checked_profile(spark):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.oracle("stat_overall")
 def test_profile_equals_pandas_and_keeps_the_table_1_identity(spark, seed):
     rows = drawn_rows(500, seed)
     found = profile(spark, rows)
     frame = pd.DataFrame(rows, columns=["status", "words", "kind", "cotr", "fuzzy_cotr", "cotr_verbatim"])
     images = frame[(frame.status == "ok") & frame.words.map(bool)]
     with_text = images[images.kind != "no_text"]
+    concurrent = int((images.kind == "concurrent").sum())
+    skipped = int((frame.status != "ok").sum())
+    assert (found["samples"], found["not_spotted"]) == (len(frame), skipped)
+    assert found["without_caption_words"] == len(frame) - skipped - len(images)
     assert found["images"] == len(images)
     assert found["images_with_text"] == len(with_text)
-    assert found["images_with_co_emb_text"] == int((images.kind == "concurrent").sum())
+    assert found["images_with_co_emb_text"] == concurrent
+    assert found["share_with_text"] == pytest.approx(len(with_text) / len(images))
+    assert found["share_co_emb"] == pytest.approx(concurrent / len(images))
+    assert found["share_co_emb_of_text"] == pytest.approx(concurrent / len(with_text))
     for name in SHARES:
         assert found[f"{name}_in_total"] == pytest.approx(images[name].sum() / len(images), abs=1e-12)
         assert found[f"{name}_with_text"] == pytest.approx(with_text[name].mean(), abs=1e-12)
@@ -113,6 +121,7 @@ def test_published_profiles_keep_the_identity_too(published):
         assert row[f"{name}_in_total"] == pytest.approx(total, abs=1e-4)  # printed to two digits of a percent
 
 
+@pytest.mark.oracle("stat_clip_score")
 def test_clip_scores_by_image_type_equal_pandas(spark):
     draw = random.Random(7)
     kinds = ["no_text", "text_not_concurrent", "concurrent"]
@@ -135,7 +144,7 @@ def test_clip_scores_by_image_type_equal_pandas(spark):
         assert found[kind]["images"] == len(group)
         assert found[kind]["mean"] == pytest.approx(group.score.mean(), abs=1e-6)
         assert found[kind]["std"] == pytest.approx(group.score.std(), abs=1e-6)
-        for name, share in (("p05", 0.05), ("p50", 0.5), ("p95", 0.95)):
+        for name, share in (("p05", 0.05), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95)):
             expected = group.score.quantile(share, interpolation="nearest")
             ordered = sorted(group.score)
             place = ordered.index(pytest.approx(found[kind][name], abs=1e-6))
@@ -144,7 +153,8 @@ def test_clip_scores_by_image_type_equal_pandas(spark):
             )  # neighbours in rank: Spark takes a value that occurs
 
 
-def test_sums_over_clusters_and_over_groups_equal_the_dataset(spark):
+@pytest.mark.oracle("stat_cluster")
+def test_clusters_and_groups_equal_pandas_and_add_up_to_the_dataset(spark):
     draw = random.Random(11)
     rows = drawn_rows(400, 5)
     scores = [None if draw.random() < 0.1 else draw.uniform(0.1, 0.4) for _ in rows]
@@ -193,8 +203,17 @@ def test_sums_over_clusters_and_over_groups_equal_the_dataset(spark):
         assert mean == pytest.approx(sum(known) / len(known), abs=1e-6)
         shares = part.share_no_text + part.share_text_not_concurrent + part.share_concurrent
         assert shares.tolist() == pytest.approx([1.0] * len(part))
-    # One cluster, counted by hand.
-    third = [n for n, cluster in enumerate(clusters) if cluster == 3]
-    (row,) = [row for row in found if (row["level"], row["cluster_id"]) == ("cluster", 3)]
-    assert row["samples"] == len(third)
-    assert row["images_concurrent"] == sum(rows[n][2] == "concurrent" for n in third)
+    samples = pd.DataFrame(rows, columns=["status", "words", "kind", "cotr", "fuzzy_cotr", "cotr_verbatim"])
+    samples["score"] = pd.Series(scores, dtype="float32").astype("float64")
+    samples["cluster"] = [-1 if cluster is None else cluster for cluster in clusters]
+    samples["group"] = [-1 if cluster is None else cluster // 4 for cluster in clusters]
+    for row in found:
+        own = samples[samples[row["level"]] == row["cluster_id"]]
+        images = own[(own.status == "ok") & own.words.map(bool)]
+        assert (row["samples"], row["images"], row["scored"]) == (len(own), len(images), own.score.count())
+        assert row["mean_clip_score"] == pytest.approx(own.score.mean(), abs=1e-9)
+        assert row["cotr"] == pytest.approx(images.cotr.mean(), abs=1e-12)
+        for kind in ("no_text", "text_not_concurrent", "concurrent"):
+            count = int((images.kind == kind).sum())
+            assert row[f"images_{kind}"] == count
+            assert row[f"share_{kind}"] == pytest.approx(count / len(images))

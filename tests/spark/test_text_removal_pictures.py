@@ -7,6 +7,7 @@ import numpy as np
 from schemas import caption_overlap, clip_embeddings, samples, spotted_text, text_removal_scores
 from spark_jobs.config import load_config
 from spark_jobs.report.collect import collect
+from spark_jobs.report.source import Source
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.tables import Tables
@@ -105,8 +106,7 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
     put(spark, tables, text_removal_scores.TABLE, scores, params)
     statistics.run(spark, settings)
 
-    run_keys = tables.current_run_keys()
-    content = collect(tables, ["test"], settings.report, run_keys, input_key="k", notes={})
+    content = collect(Source.of(tables, settings.report), input_key="k")
     removal = content.datasets[0].text_removal
     assert removal.gallery_model == "M"  # the model of the embeddings
     assert [sample.rsa for sample in removal.drops] == [0.25, 0.125]

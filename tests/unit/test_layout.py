@@ -14,7 +14,7 @@ from pyspark.sql.types import ArrayType, MapType, StructType
 
 from schemas import ALL_TABLES, TABLES
 from spark_jobs.config import RunConfig
-from spark_jobs.pipeline import STAGES, maker_of, select
+from spark_jobs.pipeline import STAGES, STATISTICS, maker_of, select
 from spark_jobs.sections import Section
 from udfs.adapter import KEY_COLUMNS
 
@@ -274,6 +274,20 @@ def test_keys_exist_and_are_never_null(spec):
         )
         assert {"status", "error", "input_key"} <= set(fields)
         assert not fields["status"].nullable
+
+
+def oracles(tree: ast.AST) -> Iterator[str]:
+    """Tables that tests are marked with as `@pytest.mark.oracle("TABLE")`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.oracle":
+                    yield from (argument.value for argument in mark.args)
+
+
+def test_every_statistics_table_is_compared_with_pandas():
+    marked = {table for tree in modules("tests/spark").values() for table in oracles(tree)}
+    assert marked == set(STATISTICS)
 
 
 # -- sizes and notebooks

@@ -11,8 +11,7 @@ from report_samples import Document, dataset, gallery_sample, hostile_page, page
 
 from schemas import stat_cluster
 from spark_jobs.report.cluster_figure import GroupBar, cluster_bars
-from spark_jobs.report.cluster_reading import largest_groups
-from spark_jobs.report.clusters import cluster_view, combined
+from spark_jobs.report.clusters import cluster_view, combined, largest_groups
 from spark_jobs.report.content import ClusterContent
 
 TYPES = ("no_text", "text_not_concurrent", "concurrent")

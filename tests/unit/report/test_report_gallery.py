@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spark_jobs.report.collect import is_unsafe
 from spark_jobs.report.content import GallerySample, Reading
 from spark_jobs.report.gallery import (
     CAPTION_CHARACTERS,
@@ -21,6 +20,7 @@ from spark_jobs.report.gallery import (
     jpeg_data_uri,
     mark,
 )
+from spark_jobs.report.pictures import is_unsafe
 
 GREY = 128
 SQUARE = ((20.0, 20.0), (80.0, 20.0), (80.0, 80.0), (20.0, 80.0))

@@ -53,14 +53,6 @@ def test_numbers_stand_in_their_row_beside_the_papers() -> None:
     assert rows["Fuzzy CoTR in total"] == [["20.17%"], ["30.46%"], ["15.94%"], ["15.70%"]]
 
 
-def test_readings_of_cotr_stand_side_by_side() -> None:
-    rows = table_rows(page())
-
-    assert rows["CoTR"] == [["11.12%"], ["24.24%"], ["15.42%"], ["28.24%"]]
-    assert rows["Verbatim CoTR"] == [["2.14%"], ["4.66%"]]
-    assert rows["Fuzzy CoTR"] == [["20.17%"], ["43.96%"], ["30.46%"], ["55.79%"]]
-
-
 def test_clip_scores_by_image_type_are_listed_in_full() -> None:
     rows = table_rows(page())
 

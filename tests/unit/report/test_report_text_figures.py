@@ -10,7 +10,14 @@ from schemas import TABLES
 from spark_jobs.pipeline import STAGES
 from spark_jobs.report.figure_views import FIGURE_TABLES, figure_views
 from spark_jobs.report.histograms import cotr_histograms, score_histograms
-from spark_jobs.report.text_figures import area_label, area_scores, short_count, word_areas, word_counts
+from spark_jobs.report.text_figures import (
+    AreaScores,
+    area_density,
+    area_label,
+    short_count,
+    word_areas,
+    word_counts,
+)
 
 
 def text_of(svg):
@@ -49,6 +56,16 @@ def words_row(caption, co_emb, images, parroted=0):
 def area_row(bin_, low, high, images, p50=0.3):
     return {"model": "m", "bin": bin_, "low": low, "high": high, "images": images, "mean": 0.3,
             "p05": p50 - 0.1, "p25": p50 - 0.05, "p50": p50, "p75": p50 + 0.05, "p95": p50 + 0.1}  # fmt: skip
+
+
+def cell_row(area_bin, score_bin, images):
+    return {"model": "m", "area_bin": area_bin, "score_bin": score_bin, "images": images}
+
+
+def cells_of(svg):
+    """Opacities of the rectangles that are drawn: those of the key first, then the plot's cells."""
+    found = re.findall(r'<path d="[^"]*"[^>]*style="fill: var\(--concurrent\)([^"]*)"', str(svg))
+    return [float(style.rpartition("opacity: ")[2] or 1) for style in found]
 
 
 def word_row(co_emb, bin_, words, share):
@@ -107,20 +124,39 @@ def test_the_heat_map_prints_every_count_and_merges_what_is_beyond_its_edge():
     assert word_counts("shop", [words_row(2, 0, 0)], "k") is None
 
 
-def test_areas_show_every_bin_with_its_n_and_the_reference():
-    rows = [area_row(0, 0.0, 0.001, 5), area_row(9, 0.5, None, 12_345)]
-    text = text_of(area_scores([("shop", rows, 0.2222)]))
+def test_the_density_shows_every_bin_with_its_n_and_the_reference():
+    bins = [area_row(0, 0.0, 0.001, 5), area_row(9, 0.5, None, 12_345)]
+    cells = [cell_row(0, 20, 5), cell_row(9, 25, 12_000), cell_row(9, 26, 345)]
+    text = text_of(area_density([AreaScores("shop", cells, bins, 0.2222)]))
     assert all(
-        part in text for part in ("0\N{EN DASH}0.1%", "n = 5", "50%+", "n = 12k", "without text, 0.2222")
+        part in text
+        for part in ("0\N{EN DASH}0.1%", "n = 5", "50%+", "n = 12k", "n = 12,350", "without text, 0.2222")
     )
-    assert "without text" not in text_of(area_scores([("shop", rows, None)]))
-    assert area_scores([("shop", [], 0.3)]) is None
+    assert "without text" not in text_of(area_density([AreaScores("shop", cells, bins)]))
+    assert area_density([AreaScores("shop", [], [], 0.3)]) is None
+
+
+def test_the_more_images_a_cell_holds_the_darker_it_is():
+    bins = [area_row(0, 0.0, 0.001, 111)]
+    cells = [cell_row(0, 20, 1), cell_row(0, 21, 10), cell_row(0, 22, 100)]
+    *key, least, middle, most = cells_of(area_density([AreaScores("shop", cells, bins)]))
+    assert 0.1 < least < middle < most == 1.0
+    assert middle - least == pytest.approx(most - middle, abs=1e-3)  # by the logarithm
+    assert key == [least, middle, most]
+    alone = area_density([AreaScores("shop", [cell_row(0, 20, 1)], [area_row(0, 0.0, 0.001, 1)])])
+    assert set(cells_of(alone)) == {1.0}
+
+
+def test_a_wide_range_of_scores_is_drawn_in_few_cells():
+    bins = [area_row(0, 0.0, 0.001, 100)]
+    svg = area_density([AreaScores("shop", [cell_row(0, score, 1) for score in range(-50, 50)], bins)])
+    assert len(cells_of(svg)) <= 40 + 3
 
 
 def test_datasets_share_their_axes_and_leave_out_bins_that_are_empty_everywhere():
-    first = [area_row(3, 0.005, 0.01, 5, p50=0.1)]
-    second = [area_row(5, 0.02, 0.05, 9, p50=0.5)]
-    text = text_of(area_scores([("shop", first, None), ("other", second, None)]))
+    first = AreaScores("shop", [cell_row(3, 10, 5)], [area_row(3, 0.005, 0.01, 5, p50=0.1)])
+    second = AreaScores("other", [cell_row(5, 50, 9)], [area_row(5, 0.02, 0.05, 9, p50=0.5)])
+    text = text_of(area_density([first, second]))
     assert text.count("0.5\N{EN DASH}1%") == text.count("2\N{EN DASH}5%") == 2
     assert text.count("n = 0") == 2
     rows = [word_row(True, 0, 0, 0.0), word_row(False, 0, 0, 0.0), word_row(True, 1, 2, 1.0)]
@@ -166,6 +202,7 @@ def full_figures():
         "stat_clip_score_histogram": tuple(score_rows()),
         "stat_caption_words": (words_row(3, 1, 12),),
         "stat_text_area": (area_row(0, 0.0, 0.001, 5),),
+        "stat_text_area_score": (cell_row(0, 20, 5),),
         "stat_word_area": (word_row(True, 0, 10, 1.0), word_row(False, 0, 30, 1.0)),
     }
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from spark_jobs.errors import ConfigError
-from spark_jobs.pipeline import STAGES, maker_of, makers_of, select
+from spark_jobs.pipeline import STAGES, STATISTICS, maker_of, makers_of, select
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
+from spark_jobs.stages import statistics
 
 
 def test_every_table_read_is_written_by_an_earlier_stage():
@@ -20,6 +21,19 @@ def test_no_table_has_two_makers_but_images():
     assert {table: names for table, names in makers.items() if len(names) > 1} == {
         "images": ["ingest", "download"]
     }
+
+
+def test_every_statistic_of_the_registry_has_its_sql_and_nothing_else_is_read():
+    assert [statistic.output.name for statistic in statistics.STATISTICS] == list(STATISTICS)
+    read = {
+        spec.name
+        for statistic in statistics.STATISTICS
+        for spec in (*statistic.reads.values(), *statistic.reads_if_made.values())
+    }
+    (stage,) = select(["statistics"])
+    assert read == set(stage.reads)
+    (report,) = select(["report"])
+    assert set(STATISTICS) <= set(report.reads)
 
 
 def test_stages_are_selected_in_pipeline_order():

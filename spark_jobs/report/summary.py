@@ -1,0 +1,136 @@
+"""The report's first screen: how bad it is, against the paper, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from spark_jobs.report import numbers, paper
+from spark_jobs.report.content import DatasetContent
+from spark_jobs.stages.embed import model_notes
+
+_ABOUT_EQUAL = 0.05  # relative difference up to which two shares are called equal
+
+
+def sentence(row: Mapping[str, Any] | None) -> str:
+    """How many images have text and parrot captions, and how that compares with the paper.
+
+    Args:
+        row: Row of `stat_overall`; None where there is none.
+    """
+    images = numbers.number(row, "images")
+    if not images:
+        return "No image of this dataset has been profiled, so there are no rates to show."
+    with_text = numbers.percent(numbers.number(row, "share_with_text"))
+    parrots = numbers.percent(numbers.number(row, "share_co_emb"))
+    return (
+        f"Of {numbers.count(images)} images, {with_text} show text, and {parrots} have a caption that "
+        f"repeats at least one word that can be read in the image{_compared(row)}."
+    )
+
+
+def _compared(row: Mapping[str, Any] | None) -> str:
+    share, published = numbers.number(row, "share_co_emb"), paper.LAION_2B.row()["share_co_emb"]
+    ratio = numbers.ratio(share, published)
+    if ratio is None:
+        return ""
+    if abs(ratio - 1) <= _ABOUT_EQUAL:
+        return ": about as many as in the paper's LAION-2B"
+    return f": {ratio:.1f} times the share of the paper's LAION-2B"
+
+
+def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The three numbers of the summary, each beside the paper's; none where no image was profiled."""
+    if not numbers.number(row, "images"):
+        return []
+
+    def count(column: str) -> str:
+        return numbers.count(numbers.number(row, column))
+
+    def percent(column: str) -> str:
+        return numbers.percent(numbers.number(row, column))
+
+    published = paper.LAION_2B.row()
+    told = (
+        (
+            "Images with text",
+            "share_with_text",
+            f"{count('images_with_text')} of {count('images')} images",
+        ),
+        (
+            "Parrot captions",
+            "share_co_emb",
+            f"{count('images_with_co_emb_text')} of {count('images')} images; "
+            f"{percent('share_co_emb_of_text')} of those with text",
+        ),
+        (
+            "CoTR in images with text",
+            "cotr_with_text",
+            "mean share of caption words that stand in the image; "
+            f"{percent('cotr_in_total')} over all images",
+        ),
+    )
+    return [
+        {
+            "label": label,
+            "value": percent(column),
+            "detail": detail,
+            "paper": numbers.percent(published[column]),
+        }
+        for label, column, detail in told
+    ]
+
+
+def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
+    """What the numbers ask for, as commands that can be run as they stand.
+
+    Args:
+        dataset: What is known of the dataset.
+        warehouse: Where its tables are.
+
+    Returns:
+        What each is for, and the command; the most useful first.
+    """
+    row = dataset.overall
+    if not numbers.number(row, "images"):
+        return [_step("Profile it", "run", dataset.name, warehouse)]
+    steps = []
+    if dataset.subsets:
+        subset = str(dataset.subsets[0]["subset_id"])
+        steps.append(
+            _step(
+                "Write a subset for training",
+                f"export {shlex.quote(subset)} --to exports",
+                dataset.name,
+                warehouse,
+            )
+        )
+    elif numbers.number(row, "images_with_co_emb_text"):
+        steps.append(
+            _step(
+                "Cut the parrot captions out, with random subsets of the same size to compare with",
+                "curate without_text cotr_eq_0 --control",
+                dataset.name,
+                warehouse,
+            )
+        )
+    if all(model_notes(str(score["model"])) for score in dataset.clip_scores):
+        what = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
+        settings = "--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k"
+        steps.append(_step(what, "run", dataset.name, warehouse, settings))
+    elif dataset.text_removal is None:
+        steps.append(
+            _step(
+                "See how much of the scores is text",
+                "run remove_text statistics report",
+                dataset.name,
+                warehouse,
+            )
+        )
+    return steps
+
+
+def _step(what: str, command: str, dataset: str, warehouse: str, settings: str = "") -> dict[str, str]:
+    words = [f"parrot {command}", "--dataset", shlex.quote(dataset), "--warehouse", shlex.quote(warehouse)]
+    return {"what": what, "command": " ".join([*words, *filter(None, [settings])])}
