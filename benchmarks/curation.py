@@ -29,11 +29,11 @@ from spark_jobs.tables import Tables
 
 ROWS_PER_SHARD = 100_000
 CONDITIONS = (
-    "similarity > 0.3",
-    "aesthetic > 4.5",
-    "least(width, height) >= 200",
-    "greatest(width, height) <= 3 * least(width, height)",
-    "length(caption) > 5",
+    "samples.similarity > 0.3",
+    "samples.aesthetic > 4.5",
+    "least(samples.width, samples.height) >= 200",
+    "greatest(samples.width, samples.height) <= 3 * least(samples.width, samples.height)",
+    "length(samples.caption) > 5",
 )
 
 
@@ -70,8 +70,7 @@ def generate(spark: SparkSession, warehouse: str, rows: int) -> None:
 
 def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, list[tuple[int, int]]]:
     """Seconds of the stage, and per condition what it removed in order and alone."""
-    predicate = " AND ".join(CONDITIONS).replace("width", "samples.width").replace("height", "samples.height")
-    subset = {"id": "bench", "predicate": predicate.replace("aesthetic", "samples.aesthetic"), "size": size}
+    subset = {"id": "bench", "predicate": " AND ".join(CONDITIONS), "size": size}
     curate = {"build": ["bench"], "subsets": [subset]}
     config = load_config(
         options={"warehouse": warehouse, "dataset": "bench"},
@@ -87,6 +86,7 @@ def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, lis
 
 def as_duckdb(files: str, target: Path, size: int, threads: int) -> tuple[float, list[tuple[int, int]]]:
     """The same by DuckDB."""
+    table = f"read_parquet('{files}') AS samples"
     conditions = ("status = 'ok'", *CONDITIONS)
     counts = []
     for place, condition in enumerate(conditions):
@@ -95,9 +95,9 @@ def as_duckdb(files: str, target: Path, size: int, threads: int) -> tuple[float,
         counts.append(f"count(*) FILTER (WHERE ({condition}) IS NOT TRUE)")
     connection = duckdb.connect(config={"threads": threads})
     started = time.monotonic()
-    row = connection.execute(f"SELECT {', '.join(counts)} FROM read_parquet('{files}')").fetchone()
+    row = connection.execute(f"SELECT {', '.join(counts)} FROM {table}").fetchone()
     connection.execute(
-        f"COPY (SELECT shard_id, sample_id FROM read_parquet('{files}') WHERE {' AND '.join(conditions)} "
+        f"COPY (SELECT shard_id, sample_id FROM {table} WHERE {' AND '.join(conditions)} "
         f"ORDER BY md5('0:' || sample_id) LIMIT {size}) TO '{target}' (FORMAT parquet)"
     )
     seconds = time.monotonic() - started

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas import ALL_TABLES, stage_runs
+from schemas import ALL_TABLES
 from schemas._table import TableSpec
 from spark_jobs.config import is_catalog
 from spark_jobs.errors import StageError, WarehouseError
+from spark_jobs.runner.answers import answers_of
+from spark_jobs.runner.current_keys import current_run_keys
 from spark_jobs.runner.keys import digest
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Tables:
         self._spark = spark
         self.warehouse = warehouse.rstrip("/")
         self._in_catalog = is_catalog(warehouse)
-        self._current: dict[tuple[str, str], str] | None = None
+        self._found: set[str] = set()
+        self._answers = answers_of(self.warehouse)
 
     def location(self, spec: TableSpec) -> str:
         """Path of the table, or its catalog name."""
@@ -43,12 +46,20 @@ class Tables:
         return f"{self.warehouse}.{spec.name}{suffix}"
 
     def exists(self, spec: TableSpec) -> bool:
-        """Whether the table has been created."""
+        """Whether the table has been created. Nobody drops tables while they are worked on: it is looked up once."""
+        if spec.name not in self._found and self._is_there(spec):
+            self._found.add(spec.name)
+        return spec.name in self._found
+
+    def _is_there(self, spec: TableSpec) -> bool:
         from delta.tables import DeltaTable
 
         if self._in_catalog:
             return self._spark.catalog.tableExists(self.location(spec))
-        return bool(DeltaTable.isDeltaTable(self._spark, _spark_path(self.location(spec))))
+        path = _spark_path(self.location(spec))
+        if "://" not in path and not os.path.isdir(f"{path}/_delta_log"):
+            return False
+        return bool(DeltaTable.isDeltaTable(self._spark, path))
 
     def create(self, spec: TableSpec) -> None:
         """Create the table with its column comments if it is not there; check its schema if it is.
@@ -135,14 +146,12 @@ class Tables:
     def _replace(self, spec: TableSpec, frame: DataFrame, predicate: str) -> int:
         writer = frame.select(*spec.columns).write.format("delta").mode("overwrite")
         self._save(spec, writer.option("replaceWhere", predicate))
-        self._current = None
         return self.version(spec)
 
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append a few rows made on the driver (the log)."""
         self.create(spec)
         self._save(spec, self.rows(spec, rows).write.format("delta").mode("append"))
-        self._current = None
 
     def rows(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
         """A frame of a few rows made on the driver."""
@@ -151,15 +160,55 @@ class Tables:
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""
+        snapshot = self._snapshot(spec)
+        if snapshot is not None:
+            return int(snapshot.version())
+        return int(self._delta(spec).history(1).collect()[0]["version"])
+
+    def answer_each(
+        self,
+        specs: Iterable[TableSpec],
+        questions: Mapping[str, Mapping[str, Any]],
+        ask: Callable[[list[str]], Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Answers to a question about each of some tables; only tables that have changed are asked again.
+
+        Args:
+            specs: The tables.
+            questions: By table name, all that decides the answer beside what the table holds, JSON-able.
+            ask: From names of tables to their answers, JSON-able.
+
+        Returns:
+            Answers by table name, as JSON has them: lists for tuples.
+        """
+        states = {spec.name: self._state(spec) for spec in specs}
+        return self._answers.each(states, questions, ask)
+
+    def answer(self, spec: TableSpec, question: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
+        """The answer to a question about one table, as `answer_each` gives it."""
+        return self.answer_each([spec], {spec.name: question}, lambda names: {spec.name: ask()})[spec.name]
+
+    def _state(self, spec: TableSpec) -> str | None:
+        """What identifies the rows that the table holds now; None where only a query could tell."""
+        snapshot = self._snapshot(spec)
+        if snapshot is None:
+            return None
+        return f"{snapshot.metadata().id()} {snapshot.version()} {snapshot.timestamp()}"
+
+    def _snapshot(self, spec: TableSpec) -> Any:
+        """Delta's own view of the table's log, in milliseconds; None where this build of Delta does not give it."""
         from py4j.protocol import Py4JError
 
-        table = self._delta(spec)
         try:
-            # The log's own answer takes milliseconds; `history` runs a Spark job of a second.
-            none = self._spark.sparkContext._jvm.scala.Option.empty()  # type: ignore[union-attr]
-            return int(table._jdt.deltaLog().update(False, none, none).version())
-        except (Py4JError, TypeError, AttributeError):  # another build of Delta
-            return int(table.history(1).collect()[0]["version"])
+            jvm = self._spark.sparkContext._jvm
+            none = jvm.scala.Option.empty()  # type: ignore[union-attr]
+            if self._in_catalog:
+                return self._delta(spec)._jdt.deltaLog().update(False, none, none)
+            logs = jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
+            path = _spark_path(self.location(spec))
+            return logs.forTable(self._spark._jsparkSession, path).update(False, none, none)
+        except (Py4JError, TypeError, AttributeError):
+            return None
 
     def note_empty(self, spec: TableSpec, *, dataset: str, run_key: str, input_key: str) -> int:
         """Remember in the table's properties from which input it came out without a row.
@@ -169,39 +218,21 @@ class Tables:
         Returns:
             The Delta version written.
         """
-        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
         name = _quoted(_empty_property(dataset, run_key))
-        self._spark.sql(f"ALTER TABLE {place} SET TBLPROPERTIES ({name} = {_quoted(input_key)})")
+        self._spark.sql(f"ALTER TABLE {self._place(spec)} SET TBLPROPERTIES ({name} = {_quoted(input_key)})")
         return self.version(spec)
 
     def empty_input_key(self, spec: TableSpec, *, dataset: str, run_key: str) -> str | None:
         """The input key that `note_empty` remembered last; None where it never did."""
-        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
-        rows = self._spark.sql(f"SHOW TBLPROPERTIES {place}").collect()
-        properties = {row["key"]: row["value"] for row in rows}
-        return properties.get(_empty_property(dataset, run_key))
+        rows = self._spark.sql(f"SHOW TBLPROPERTIES {self._place(spec)}").collect()
+        return {row["key"]: row["value"] for row in rows}.get(_empty_property(dataset, run_key))
 
     def current_run_keys(self) -> dict[tuple[str, str], str]:
         """The run key that views show, by dataset and table: the one whose stage finished last.
 
         Where the log does not know a table's dataset (it was deleted), its only run key is taken.
         """
-        from pyspark.sql import functions as F
-
-        if self._current is not None:
-            return dict(self._current)
-        current: dict[tuple[str, str], str] = {}
-        if self.exists(stage_runs.TABLE):
-            finished = self.read(stage_runs.TABLE).where("event = 'finished'")
-            ended = F.col("started_at").cast("double") + F.col("seconds")
-            rows = finished.select("dataset", "table_name", "run_key", ended.alias("ended_at")).collect()
-            for row in sorted(rows, key=lambda row: row["ended_at"]):
-                current[row["dataset"], row["table_name"]] = row["run_key"]
-        for spec in ALL_TABLES:
-            if spec.has_run_key and self.exists(spec) and not any(name == spec.name for _, name in current):
-                self._take_only_run_keys(spec, current)
-        self._current = current
-        return dict(current)
+        return current_run_keys(self)
 
     def register_views(self) -> list[str]:
         """Make every table readable by name: `NAME` for the current run keys, `NAME_all` for all.
@@ -261,14 +292,13 @@ class Tables:
             yield
 
     def _create_statement(self, spec: TableSpec) -> str:
-        place = self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
         columns = ", ".join(
             f"{field.name} {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'} "
             f"COMMENT {_quoted(field.metadata['comment'])}"
             for field in spec.schema.fields
         )
         partitions = f" PARTITIONED BY ({', '.join(spec.partition_by)})" if spec.partition_by else ""
-        statement = f"CREATE TABLE IF NOT EXISTS {place} ({columns}) USING DELTA{partitions}"
+        statement = f"CREATE TABLE IF NOT EXISTS {self._place(spec)} ({columns}) USING DELTA{partitions}"
         statement += f" COMMENT {_quoted(f'A row is {spec.meaning}.')}"
         if "shard_id" in spec.columns:
             properties = ", ".join(
@@ -277,13 +307,9 @@ class Tables:
             statement += f" TBLPROPERTIES ({properties})"
         return statement
 
-    def _take_only_run_keys(self, spec: TableSpec, current: dict[tuple[str, str], str]) -> None:
-        by_dataset: dict[str, list[str]] = {}
-        for row in self._open(spec).select("dataset", "run_key").distinct().collect():
-            by_dataset.setdefault(row["dataset"], []).append(row["run_key"])
-        for dataset, run_keys in by_dataset.items():
-            if len(run_keys) == 1:
-                current[dataset, spec.name] = run_keys[0]
+    def _place(self, spec: TableSpec) -> str:
+        """The table in a statement."""
+        return self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
 
     def _open(self, spec: TableSpec) -> DataFrame:
         if self._in_catalog:

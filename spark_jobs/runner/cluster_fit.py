@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,26 @@ class FitPlan:
     parameters: Mapping[str, int | None]
 
 
+@dataclass(frozen=True)
+class BroughtModel:
+    """A model that is in the warehouse.
+
+    Attributes:
+        version: Its version.
+        sizes: Its clusters and groups.
+        datasets: The datasets that hold it.
+        load: Reads its vectors, once.
+    """
+
+    version: str
+    sizes: tuple[int, int]
+    datasets: tuple[str, ...]
+    load: Callable[[], ClusterModel]
+
+
 def bring_model(
     spark: SparkSession, tables: Tables, config: RunConfig, report: StageReport
-) -> ClusterModel | None:
+) -> BroughtModel | None:
     """The model of this configuration for the dataset; fitted, and written, only where it is new.
 
     Returns:
@@ -74,22 +92,22 @@ def bring_model(
     plan = plan_fit(tables, config)
     tables.create(cluster_models.TABLE)
     with tables.writing(cluster_models.TABLE, dataset=dataset, run_key=plan.run_key):
-        stored = tables.read(cluster_models.TABLE, run_key=plan.run_key)
-        holders = sorted(row["dataset"] for row in stored.select("dataset").distinct().collect())
-        model: ClusterModel | None
-        if holders:
-            # Fitted for several datasets, a model is fitted once and copied.
-            rows = stored.where(f"dataset = '{dataset if dataset in holders else holders[0]}'")
-            model = _from_rows(rows.collect())
-        else:
-            with tracking.phase("cluster fit"):
-                model, rows = _fit(spark, tables, config.cluster, plan, report)
+        model = _stored(tables, plan.run_key)
         if model is None:
-            return None
-        if dataset not in holders:
+            with tracking.phase("cluster fit"):
+                fitted, rows = _fit(spark, tables, config.cluster, plan, report)
+            if fitted is None:
+                return None
             _write(tables, rows, plan, report)
+            model = BroughtModel(
+                fitted.version, _sizes(fitted.groups.tolist()), (dataset,), load=lambda: fitted
+            )
+        elif dataset not in model.datasets:
+            # Fitted for several datasets, a model is fitted once and copied.
+            _write(tables, _rows_of(tables, plan.run_key, model.datasets[0]), plan, report)
     report.run_keys[cluster_models.TABLE.name] = plan.run_key
-    report.results.update(clusters=float(len(model.centroids)), groups=float(model.groups.max() + 1))
+    clusters, groups = model.sizes
+    report.results.update(clusters=float(clusters), groups=float(groups))
     if tables.current_run_keys().get((dataset, cluster_models.TABLE.name)) != plan.run_key:
         params = {"params": dict(plan.parameters), "reads": dict(plan.reads)}
         log = RunLog(
@@ -102,6 +120,36 @@ def bring_model(
         )
         log.add("finished", seconds=time.monotonic() - started, shards=0, counts={})
     return model
+
+
+def _stored(tables: Tables, run_key: str) -> BroughtModel | None:
+    """The model with this run key; its vectors are read when they are needed."""
+    spec = cluster_models.TABLE
+
+    def ask() -> list[list[Any]]:
+        rows = tables.read(spec, run_key=run_key).select("dataset", "model_version", "cluster_group")
+        return [list(row) for row in rows.collect()]
+
+    found = tables.answer(spec, {"asks": "model", "run_key": run_key}, ask)
+    if not found:
+        return None
+    datasets = tuple(sorted({dataset for dataset, _, _ in found}))
+    groups = [group for dataset, _, group in found if dataset == datasets[0] and group is not None]
+    return BroughtModel(
+        found[0][1],
+        _sizes(groups),
+        datasets,
+        load=functools.cache(lambda: _from_rows(_rows_of(tables, run_key, datasets[0]).collect())),
+    )
+
+
+def _rows_of(tables: Tables, run_key: str, dataset: str) -> DataFrame:
+    return tables.read(cluster_models.TABLE, dataset=dataset, run_key=run_key)
+
+
+def _sizes(groups: list[int]) -> tuple[int, int]:
+    """Clusters and groups, of the group of each cluster."""
+    return len(groups), max(groups) + 1
 
 
 def plan_fit(tables: Tables, config: RunConfig, *, current: RunKeys | None = None) -> FitPlan:

@@ -196,10 +196,7 @@ def input_shards(
     tables: Tables, inputs: tuple[Input, ...], dataset: str, upstream: Mapping[str, str]
 ) -> InputShards:
     """Shards that every input holds in full, with the hash of their rows, and those that must wait."""
-    per_input = [
-        shard_digests(tables.read(item.spec, dataset=dataset, run_key=upstream[item.spec.name]), item)
-        for item in inputs
-    ]
+    per_input = [_input_digests(tables, item, dataset, upstream[item.spec.name]) for item in inputs]
     ready: list[Shard] = []
     waiting: list[str] = []
     lacking: dict[str, int] = {}
@@ -232,24 +229,50 @@ def _waits_for(inputs: InputShards, dataset: str) -> str | None:
     )
 
 
+def _input_digests(tables: Tables, item: Input, dataset: str, run_key: str) -> dict[str, tuple[int, str]]:
+    """`shard_digests` of a table; asked again only where the table has changed."""
+    question = {
+        "asks": "shard digests",
+        "dataset": dataset,
+        "run_key": run_key,
+        "where": item.where,
+        "decisive": _decisive(item),
+    }
+    found = tables.answer(
+        item.spec,
+        question,
+        lambda: shard_digests(tables.read(item.spec, dataset=dataset, run_key=run_key), item),
+    )
+    return {shard_id: (rows, total) for shard_id, (rows, total) in found.items()}
+
+
+def _decisive(item: Input) -> tuple[str, ...]:
+    return item.decisive or tuple(sorted(item.columns.values()))
+
+
 def shard_digests(frame: DataFrame, item: Input) -> dict[str, tuple[int, str]]:
     """Rows and order-independent hash of the stage's columns, by shard."""
     from pyspark.sql import functions as F
 
     frame = frame.where(item.where) if item.where else frame
-    decisive = item.decisive or tuple(sorted(item.columns.values()))
-    row_hash = F.xxhash64("sample_id", *map(F.expr, decisive)).cast("decimal(20,0)")
+    row_hash = F.xxhash64("sample_id", *map(F.expr, _decisive(item))).cast("decimal(20,0)")
     totals = frame.groupBy("shard_id").agg(F.count("*").alias("n"), F.sum(row_hash).alias("total"))
     return {row["shard_id"]: (row["n"], str(row["total"])) for row in totals.collect()}
 
 
 def output_shards(tables: Tables, spec: TableSpec, dataset: str, run_key: str) -> dict[str, tuple[str, int]]:
-    """Input key and number of failed rows by shard of the output."""
+    """Input key and number of failed rows by shard of the output; asked again only where it has changed."""
     from pyspark.sql import functions as F
 
     if not tables.exists(spec):
         return {}
-    frame = tables.read(spec, dataset=dataset, run_key=run_key)
-    failed = F.sum((F.col("status") == "failed").cast("long"))
-    rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key"), failed.alias("failed")).collect()
-    return {row["shard_id"]: (row["key"], row["failed"]) for row in rows}
+
+    def ask() -> dict[str, tuple[str, int]]:
+        frame = tables.read(spec, dataset=dataset, run_key=run_key)
+        failed = F.sum((F.col("status") == "failed").cast("long"))
+        rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key"), failed.alias("failed"))
+        return {row["shard_id"]: (row["key"], row["failed"]) for row in rows.collect()}
+
+    question = {"asks": "output shards", "dataset": dataset, "run_key": run_key}
+    found = tables.answer(spec, question, ask)
+    return {shard_id: (key, failed) for shard_id, (key, failed) in found.items()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schemas import stage_runs
@@ -40,17 +42,49 @@ def was_made_by(tables: Tables, stage: str, *, dataset: str, run_key: str) -> bo
 
     if not tables.exists(stage_runs.TABLE):
         return False
-    runs = tables.read(stage_runs.TABLE, dataset=dataset, run_key=run_key).where(F.col("stage") == stage)
-    return bool(runs.limit(1).count())
+
+    def ask() -> bool:
+        runs = tables.read(stage_runs.TABLE, dataset=dataset, run_key=run_key)
+        return bool(runs.where(F.col("stage") == stage).limit(1).count())
+
+    question = {"asks": "was made by", "dataset": dataset, "run_key": run_key, "stage": stage}
+    return bool(tables.answer(stage_runs.TABLE, question, ask))
+
+
+class LogCommit:
+    """Events of several logs that are appended in one commit: small tables cost as much to log as to make.
+
+    Used as a context; what was logged is appended when it is left, also by an error. Killed inside, nothing is
+    logged, so nothing that was written counts as current: it is made again.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._rows: list[Mapping[str, Any]] = []
+
+    def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows of the log over, as `Tables.append` would."""
+        assert spec is stage_runs.TABLE, spec.name
+        self._rows += rows
+
+    def __enter__(self) -> LogCommit:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if not self._rows:
+            return
+        # The log must not hide the error: where Spark itself is gone, nothing can be appended.
+        with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            self._tables.append(stage_runs.TABLE, self._rows)
 
 
 class RunLog:
     """Collects the events of one stage's work on one table and appends them now and then."""
 
     def __init__(
-        self, tables: Tables, spec: TableSpec, *, stage: str, dataset: str, run_key: str, params: Any
+        self, to: Tables | LogCommit, spec: TableSpec, *, stage: str, dataset: str, run_key: str, params: Any
     ) -> None:
-        self._tables = tables
+        self._to = to
         self._common = {
             "run_id": run_id(),
             "stage": stage,
@@ -94,8 +128,8 @@ class RunLog:
             self.flush()
 
     def flush(self) -> None:
-        """Append what has been collected."""
+        """Append what has been collected, or leave that to the commit that it shares with others."""
         if self._rows:
-            self._tables.append(stage_runs.TABLE, self._rows)
+            self._to.append(stage_runs.TABLE, self._rows)
         self._rows = []
         self._flushed = time.monotonic()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs.pipeline import is_profiled
 from spark_jobs.runner.keys import digest
-from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sql.steps import Step, run_steps
 from spark_jobs.tables import Tables
@@ -58,8 +58,9 @@ def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Sta
     tables = Tables(spark, config.warehouse)
     report = StageReport(stage="statistics", dataset=config.dataset_name)
     plans = _plans(statistics, tables.current_run_keys(), report)
-    for plan, input_key in _pending(tables, plans, report.dataset):
-        _run_statistic(spark, tables, plan, report, input_key=input_key)
+    with LogCommit(tables) as commit:
+        for plan, input_key in _pending(tables, plans, report.dataset):
+            _run_statistic(spark, tables, plan, report, input_key=input_key, commit=commit)
     report.seconds = time.monotonic() - started
     return report
 
@@ -114,7 +115,13 @@ def _pending(tables: Tables, plans: list[_Plan], dataset: str) -> list[tuple[_Pl
 
 
 def _run_statistic(
-    spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport, *, input_key: str
+    spark: SparkSession,
+    tables: Tables,
+    plan: _Plan,
+    report: StageReport,
+    *,
+    input_key: str,
+    commit: LogCommit,
 ) -> None:
     started = time.monotonic()
     dataset, output, run_key = report.dataset, plan.statistic.output, plan.run_key
@@ -122,7 +129,7 @@ def _run_statistic(
     with tables.writing(output, dataset=dataset, run_key=run_key):
         rows = _write(spark, tables, plan, report, input_key=input_key)
     log = RunLog(
-        tables,
+        commit,
         output,
         stage=report.stage,
         dataset=dataset,
@@ -133,8 +140,6 @@ def _run_statistic(
 
 
 def _write(spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport, *, input_key: str) -> int:
-    from pyspark.sql import functions as F
-
     dataset, output, run_key = report.dataset, plan.statistic.output, plan.run_key
     frames = {
         name: tables.read(spec, dataset=dataset, run_key=plan.upstream[spec.name])
@@ -142,33 +147,26 @@ def _write(spark: SparkSession, tables: Tables, plan: _Plan, report: StageReport
         else spark.createDataFrame([], spec.schema)
         for name, spec in {**plan.statistic.reads, **plan.statistic.reads_if_made}.items()
     }
-    result = run_steps(spark, plan.statistic.steps, frames)
-    result = (
-        result.withColumn("dataset", F.lit(dataset))
-        .withColumn("run_key", F.lit(run_key))
-        .withColumn("input_key", F.lit(input_key))
-        .coalesce(1)
-        .persist()
-    )
-    try:
-        rows = result.count()
-        version = tables.replace(output, result, dataset=dataset, run_key=run_key)
-        if not rows:
-            version = tables.note_empty(output, dataset=dataset, run_key=run_key, input_key=input_key)
-        _take_results(report, output, result.collect() if _has_one_row(output) else [])
-    finally:
-        result.unpersist()
-    report.rows += rows
+    # A published statistic is a few rows: through the driver they take one query, not one to keep them, one to
+    # count and one to write.
+    own = {"dataset": dataset, "run_key": run_key, "input_key": input_key}
+    found = run_steps(spark, plan.statistic.steps, frames)
+    rows = [{**row.asDict(), **own} for row in found.collect()]
+    version = tables.replace(output, tables.rows(output, rows), dataset=dataset, run_key=run_key)
+    if not rows:
+        version = tables.note_empty(output, dataset=dataset, run_key=run_key, input_key=input_key)
+    _take_results(report, output, rows if _has_one_row(output) else [])
+    report.rows += len(rows)
     report.versions_written[output.name] = version
     report.versions_read.update({name: tables.version(TABLES[name]) for name in plan.upstream})
-    return rows
+    return len(rows)
 
 
 def _has_one_row(output: TableSpec) -> bool:
     return set(output.key) == {"dataset", "run_key"}
 
 
-def _take_results(report: StageReport, output: TableSpec, rows: list) -> None:  # type: ignore[type-arg]
+def _take_results(report: StageReport, output: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
     """Numbers of a statistic that has one row per dataset become the stage's results."""
     for row in rows:
         for name in (column.name for column in output.result_fields()):
@@ -189,15 +187,27 @@ def _content_digest(run_keys: Mapping[str, str], content: Mapping[str, list[list
 
 
 def _content(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> dict[str, list[list[object]]]:
-    """What each table holds, in one query over all of them.
+    """What each table holds; only those that have changed are asked, in one query over all of them.
 
     Returns:
         By table, in order: [shard, input key, status, rows] of sample-level tables, [input key, rows] of
         the others.
     """
-    from pyspark.sql import functions as F
+    questions = {
+        name: {"asks": "content", "dataset": dataset, "run_key": run_key}
+        for name, run_key in run_keys.items()
+    }
 
-    from schemas import TABLES
+    def ask(names: list[str]) -> dict[str, list[list[object]]]:
+        return _asked_content(tables, dataset, {name: run_keys[name] for name in names})
+
+    return tables.answer_each([TABLES[name] for name in run_keys], questions, ask)
+
+
+def _asked_content(
+    tables: Tables, dataset: str, run_keys: Mapping[str, str]
+) -> dict[str, list[list[object]]]:
+    from pyspark.sql import functions as F
 
     parts: dict[str, list[list[object]]] = {name: [] for name in run_keys}
     groups = ("shard_id", "input_key", "status")
@@ -207,9 +217,8 @@ def _content(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> dict[
         frame = tables.read(TABLES[name], dataset=dataset, run_key=run_key)
         columns = [F.col(group) if group in own[name] else F.lit(None).alias(group) for group in groups]
         frames.append(frame.select(F.lit(name).alias("table_name"), *columns))
-    if frames:
-        union = functools.reduce(lambda first, second: first.unionByName(second), frames)
-        for row in union.groupBy("table_name", *groups).count().collect():
-            name = row["table_name"]
-            parts[name].append([*(row[group] for group in own[name]), row["count"]])
+    union = functools.reduce(lambda first, second: first.unionByName(second), frames)
+    for row in union.groupBy("table_name", *groups).count().collect():
+        name = row["table_name"]
+        parts[name].append([*(row[group] for group in own[name]), row["count"]])
     return {name: sorted(rows) for name, rows in parts.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
-from spark_jobs.runner.cluster_fit import bring_model, plan_fit, planned_size, stored_version
+from spark_jobs.runner.cluster_fit import BroughtModel, bring_model, plan_fit, planned_size, stored_version
 from spark_jobs.runner.hash_sample import matrix_of
 from spark_jobs.runner.pending import Input, RunKeys, ShardWork
 from spark_jobs.runner.shards import run_shards
@@ -98,12 +98,12 @@ def _assignment_to(version: str | None) -> ShardWork:
     return replace(assignment(None), params={"model": version})
 
 
-def assignment(model: ClusterModel | None) -> ShardWork:
+def assignment(model: BroughtModel | None) -> ShardWork:
     """Declare the assignment of samples to a model's clusters; without a model all are skipped."""
 
     def compute(inputs: DataFrame) -> DataFrame:
         columns = inputs.select("shard_id", "sample_id", "image_vector", "embed_status", "embed_error")
-        return columns.mapInArrow(_assigner(model), _ASSIGNED)
+        return columns.mapInArrow(_assigner(None if model is None else model.load()), _ASSIGNED)
 
     return ShardWork(
         stage="cluster",

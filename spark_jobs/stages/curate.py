@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from schemas import subset_members, subsets
+from spark_jobs.runner.run_log import LogCommit
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.subsets.build import build_subset
 from spark_jobs.subsets.definition import orders
@@ -31,7 +32,9 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     for spec in (subsets.TABLE, subset_members.TABLE):
         tables.create(spec)
     sizes: dict[str, int] = {}
-    for order in wanted:
-        sizes[order.subset_id] = build_subset(tables, order, report, size=sizes.get(order.control_of or ""))
+    with LogCommit(tables) as commit:
+        for order in wanted:
+            size = sizes.get(order.control_of or "")
+            sizes[order.subset_id] = build_subset(tables, order, report, commit=commit, size=size)
     report.seconds = time.monotonic() - started
     return report

@@ -79,8 +79,13 @@ def keep_real_scores(spark: SparkSession, config: RunConfig, spec: TableSpec) ->
     run_key = tables.current_run_keys().get((config.dataset_name, spec.name))
     if run_key is None:
         return
-    rows = tables.read(spec, dataset=config.dataset_name, run_key=run_key).select("model").limit(1)
-    real = [row["model"] for row in rows.collect() if not model_notes(row["model"])]
+    rows_read = {"dataset": config.dataset_name, "run_key": run_key}
+    found = tables.answer(
+        spec,
+        {"asks": "a model", **rows_read},
+        lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
+    )
+    real = [model for model in found if not model_notes(model)]
     if real:
         architecture, _, weights = real[0].partition("/")
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas import images, samples
@@ -15,7 +15,7 @@ from spark_jobs.errors import SourceError
 from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
-from spark_jobs.runner.run_log import RunLog, was_made_by
+from spark_jobs.runner.run_log import LogCommit, RunLog, was_made_by
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources import SOURCES, recognise
 from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
@@ -160,16 +160,24 @@ def _ingested(tables: Tables, dataset: str) -> tuple[dict[str, str], set[str]]:
     A shard is ingested when `samples`, written last, has it: `images` has no rows yet of samples with only a
     URL, so it cannot be asked.
     """
-    from pyspark.sql import functions as F
-
+    question = {"asks": "ingested", "dataset": dataset}
     keys: dict[str, dict[str, str]] = {}
     for spec in _OUTPUTS:
-        keys[spec.name] = {}
-        if tables.exists(spec):
-            frame = tables.read(spec, dataset=dataset, run_key=RUN_KEY)
-            rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key")).collect()
-            keys[spec.name] = {row["shard_id"]: row["key"] for row in rows}
+        is_made = tables.exists(spec)
+        keys[spec.name] = tables.answer(spec, question, _asker(tables, spec, dataset)) if is_made else {}
     return keys[samples.TABLE.name], {shard_id for held in keys.values() for shard_id in held}
+
+
+def _asker(tables: Tables, spec: TableSpec, dataset: str) -> Callable[[], dict[str, str]]:
+    """A query for the input key of each shard."""
+    from pyspark.sql import functions as F
+
+    def ask() -> dict[str, str]:
+        frame = tables.read(spec, dataset=dataset, run_key=RUN_KEY)
+        rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key")).collect()
+        return {row["shard_id"]: row["key"] for row in rows}
+
+    return ask
 
 
 def _require_ingested(tables: Tables, dataset: str) -> None:
@@ -196,12 +204,8 @@ def _ingest(
     spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
 ) -> None:
     params = {"kind": plan.kind, "source": config.source, "options": config.ingest.model_dump()}
-    logs = {}
     for spec in _OUTPUTS:
         tables.create(spec)
-        logs[spec.name] = RunLog(
-            tables, spec, stage="ingest", dataset=report.dataset, run_key=RUN_KEY, params=params
-        )
     started = time.monotonic()
     if plan.vanished and config.refresh:
         for spec in _OUTPUTS:
@@ -222,10 +226,18 @@ def _ingest(
         report.notes.append(
             "`parrot run download` made this dataset's images: run it for what was ingested now"
         )
-    for spec in finished:
-        logs[spec.name].add(
-            "finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts
-        )
+    seconds = time.monotonic() - started
+    with LogCommit(tables) as commit:
+        for spec in finished:
+            log = RunLog(
+                commit,
+                spec,
+                stage="ingest",
+                dataset=report.dataset,
+                run_key=RUN_KEY,
+                params=params,
+            )
+            log.add("finished", seconds=seconds, shards=report.shards_done, counts=counts)
 
 
 def _ingest_chunk(

@@ -181,5 +181,10 @@ def _write(tables: Tables, rows: DataFrame, report: StageReport, input_key: str)
 def _present_key(tables: Tables, dataset: str, run_key: str) -> str | None:
     if not tables.exists(_OUTPUT):
         return None
-    rows = tables.read(_OUTPUT, dataset=dataset, run_key=run_key).select("input_key").limit(1).collect()
-    return rows[0]["input_key"] if rows else None
+
+    def ask() -> list[str]:
+        rows = tables.read(_OUTPUT, dataset=dataset, run_key=run_key).select("input_key").limit(1)
+        return [row["input_key"] for row in rows.collect()]
+
+    found = tables.answer(_OUTPUT, {"asks": "an input key", "dataset": dataset, "run_key": run_key}, ask)
+    return next(iter(found), None)

@@ -6,18 +6,19 @@ definition's; the next one sees that and builds again.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas import TABLES, subset_members, subsets
 from spark_jobs import tracking
 from spark_jobs.runner.keys import digest
-from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.subsets.definition import Order
-from spark_jobs.subsets.measures import KEY, measures_frame, upstream_of_measures
+from spark_jobs.subsets.measures import KEY, is_costly, measures_frame, upstream_of_measures
 from spark_jobs.subsets.selection import Selected, Selection, select_members
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ _STATED = ("sentence", "source", "assumptions")  # of a definition; they say not
 _LANGUAGE_MODEL = "langid.py, py3langid 0.2"
 
 
-def build_subset(tables: Tables, order: Order, report: StageReport, *, size: int | None = None) -> int:
+def build_subset(
+    tables: Tables, order: Order, report: StageReport, *, commit: LogCommit, size: int | None = None
+) -> int:
     """Bring one subset up to date.
 
     Args:
         tables: The warehouse.
         order: What to build.
         report: Takes run keys, rows, versions and a note.
+        commit: Takes the log's entry.
         size: Of a control: the members of its subset.
 
     Returns:
@@ -69,7 +73,7 @@ def build_subset(tables: Tables, order: Order, report: StageReport, *, size: int
     _tell(report, order, row, stored)
     _track(tables, report, row)
     log = RunLog(
-        tables,
+        commit,
         subsets.TABLE,
         stage=report.stage,
         dataset=report.dataset,
@@ -90,9 +94,9 @@ def stored_subset(tables: Tables, dataset: str, subset_id: str) -> dict[str, Any
     if not rows:
         return None
     row: dict[str, Any] = rows[0].asDict(recursive=True)
-    members = members_of(tables, dataset, subset_id)
-    others = members.where(F.col("run_key") != row["run_key"]).limit(1).count()
-    return None if others or (row["members"] and not members.limit(1).count()) else row
+    members = members_of(tables, dataset, subset_id).groupBy("run_key").count().collect()
+    found = {built["run_key"]: built["count"] for built in members}
+    return row if found == ({row["run_key"]: row["members"]} if row["members"] else {}) else None
 
 
 def members_of(tables: Tables, dataset: str, subset_id: str) -> DataFrame:
@@ -135,12 +139,12 @@ def _build(
 ) -> dict[str, Any]:
     versions = {table: tables.version(TABLES[table]) for table in upstream}
     measured = measures_frame(tables, report.dataset, upstream, selection.measures)
-    evaluated = selection.evaluated(measured).persist()
-    try:
-        selected = select_members(selection, evaluated, subset_id=order.subset_id)
+    evaluated = selection.evaluated(measured)
+    with _kept_frames() as keep:
+        if is_costly(upstream, selection.measures):
+            evaluated = keep(evaluated)
+        selected = select_members(selection, evaluated, subset_id=order.subset_id, keep=keep)
         _write_members(tables, order, selected, report, keys)
-    finally:
-        evaluated.unpersist()
     definition = selection.definition
     row: dict[str, Any] = {
         "dataset": report.dataset,
@@ -173,6 +177,22 @@ def _build(
     report.versions_read.update(versions)
     report.rows += selected.count
     return row
+
+
+@contextlib.contextmanager
+def _kept_frames() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """A function that persists a frame until the block is left."""
+    kept: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        kept.append(frame.persist())
+        return kept[-1]
+
+    try:
+        yield keep
+    finally:
+        for frame in kept:
+            frame.unpersist()
 
 
 def _write_members(

@@ -8,7 +8,7 @@ draw of the same samples holds the smaller one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ _ROWS_PER_BUCKET = 2000
 _MAX_DIGITS = 5
 _COLLECTED = 100_000
 _BUCKETS = 10_000
+_ROWS_PER_FILE = 500_000
+_SPREAD = 8  # standard deviations around the place where a cut is expected: missed once in 10^15 draws
+_HEX_DIGITS = 13  # of a bound on hashes, as many as doubles carry
 
 
 def sample_hash(seed: int) -> Column:
@@ -102,6 +105,44 @@ def _boundaries(frame: DataFrame, wanted: Mapping[str, int], digits: int) -> dic
     rank = F.row_number().over(Window.partitionBy("stratum").orderBy("hash"))
     cut = rows.join(F.broadcast(last), ["stratum", "bucket"]).withColumn("rank", rank).where("rank = place")
     return {row["stratum"]: row["hash"] for row in cut.select("stratum", "hash").collect()}
+
+
+def lowest(frame: DataFrame, *, rows: int, wanted: int, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    """The rows with the lowest hashes, in one pass over `frame`.
+
+    Hashes are evenly spread, so the cut is known to a few thousand rows before anything is read. Rows up to the
+    end of that range are kept; of these, only the hashes inside it are put in order. A cut outside the range is
+    looked for in all rows.
+
+    Args:
+        frame: `hash`, and what is wanted of the rows.
+        rows: Its rows.
+        wanted: Rows to draw, from 1 to one less than there are.
+        keep: Holds a frame that is read again.
+    """
+    from pyspark.sql import functions as F
+
+    margin = _SPREAD * math.sqrt(wanted) + _SPREAD**2
+    low, high = (_hash_at((wanted + side) / rows) for side in (-margin, margin))
+    candidates = keep(frame.where(F.col("hash") < high))
+    inside = F.col("hash") >= low
+    row = candidates.agg(
+        F.count_if(~inside).alias("below"), F.collect_list(F.when(inside, F.col("hash"))).alias("inside")
+    ).collect()[0]
+    place = wanted - row["below"]
+    if 0 < place <= len(row["inside"]):
+        drawn = candidates.where(F.col("hash") <= sorted(row["inside"])[place - 1])
+        cores = frame.sparkSession.sparkContext.defaultParallelism
+        return drawn.coalesce(max(cores, math.ceil(wanted / _ROWS_PER_FILE)))
+    frame = frame.withColumn("stratum", F.lit(""))
+    return up_to(frame, hash_cuts(frame, {"": rows}, {"": wanted}))
+
+
+def _hash_at(share: float) -> str:
+    """The hash below which this share of all hashes lies."""
+    if share <= 0:
+        return _NOTHING
+    return _EVERYTHING if share >= 1 else f"{int(share * 16**_HEX_DIGITS):0{_HEX_DIGITS}x}"
 
 
 def up_to(frame: DataFrame, cuts: Mapping[str, str]) -> DataFrame:

@@ -167,6 +167,11 @@ def upstream_of_measures(
     return {table: current[dataset, table] for table in MEASURE_TABLES if table in by_table}
 
 
+def is_costly(upstream: Mapping[str, str], wanted: Iterable[Measure]) -> bool:
+    """Whether the frame of measures costs more to make twice than to keep: joins, Python workers."""
+    return len(upstream) > 1 or any(measure.full_name in _BY_WORKERS for measure in wanted)
+
+
 def measures_frame(
     tables: Tables, dataset: str, upstream: Mapping[str, str], wanted: Iterable[Measure]
 ) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spark_jobs.errors import StageError
 from spark_jobs.subsets.attrition import Attrition, attrition, drawn
 from spark_jobs.subsets.definition import SubsetDefinition
-from spark_jobs.subsets.draw import hash_cuts, highest, quotas, sample_hash, share_of, up_to
+from spark_jobs.subsets.draw import hash_cuts, highest, lowest, quotas, sample_hash, share_of, up_to
 from spark_jobs.subsets.measures import KEY, Measure
 from spark_jobs.subsets.predicate import Condition, find_measure, parse_predicate
 
@@ -75,6 +75,11 @@ class Selection:
             "seed": self.definition.seed,
         }
 
+    @property
+    def is_drawn_in_steps(self) -> bool:
+        """Whether a quantile or strata are looked for in what passes: it is then read several times."""
+        return self.definition.top is not None or self.definition.stratum is not None
+
     def evaluated(self, measured: DataFrame) -> DataFrame:
         """Key, one boolean column per condition, and where needed score and stratum."""
         columns = [f"({part.sql}) AS c{place}" for place, part in enumerate(self.conditions)]
@@ -107,13 +112,16 @@ class Selected:
     attrition: list[Attrition]
 
 
-def select_members(selection: Selection, evaluated: DataFrame, *, subset_id: str) -> Selected:
+def select_members(
+    selection: Selection, evaluated: DataFrame, *, subset_id: str, keep: Callable[[DataFrame], DataFrame]
+) -> Selected:
     """Apply conditions, quantile rule, stratum and size.
 
     Args:
         selection: The rules.
-        evaluated: As `Selection.evaluated` gives it; several passes are made over it.
+        evaluated: As `Selection.evaluated` gives it; one pass is made over it to count, one to select.
         subset_id: For messages.
+        keep: Holds a frame that is read again, until the members are written.
 
     Raises:
         StageError: If fewer samples qualify than the size asks for; names both numbers.
@@ -121,8 +129,9 @@ def select_members(selection: Selection, evaluated: DataFrame, *, subset_id: str
     definition = selection.definition
     samples, table = attrition(evaluated, [part.text for part in selection.conditions])
     left = table[-1].left
-    passing = " AND ".join(f"c{place}" for place in range(len(selection.conditions)))
-    frame = evaluated.where(passing).withColumn("hash", sample_hash(definition.seed))
+    frame = _passing(selection, evaluated)
+    if selection.is_drawn_in_steps:
+        frame = keep(frame)
     if definition.top is not None:
         wanted = share_of(definition.top.share, left)
         frame = highest(frame, wanted)
@@ -138,11 +147,28 @@ def select_members(selection: Selection, evaluated: DataFrame, *, subset_id: str
         if definition.size is not None and definition.size > left:
             raise _too_few(subset_id, definition.size, left, samples)
     if definition.size is not None and definition.size < left:
-        frame = frame.withColumn("stratum", _nothing())
-        frame = up_to(frame, hash_cuts(frame, {"": left}, {"": definition.size}))
+        frame = _of_size(selection, frame, rows=left, keep=keep)
         table.append(drawn(f"{definition.size:,} drawn by hash", before=left, left=definition.size))
         left = definition.size
     return Selected(frame.select(*KEY), samples, qualifying, left, table)
+
+
+def _of_size(
+    selection: Selection, frame: DataFrame, *, rows: int, keep: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    size = selection.definition.size or rows
+    if selection.definition.stratum is None:
+        return lowest(frame, rows=rows, wanted=size, keep=keep)
+    # What strata leave has the low hashes of each: no longer evenly spread ones.
+    frame = frame.withColumn("stratum", _nothing())
+    return up_to(frame, hash_cuts(frame, {"": rows}, {"": size}))
+
+
+def _passing(selection: Selection, evaluated: DataFrame) -> DataFrame:
+    """The samples that pass every condition, with their hash."""
+    flags = [f"c{place}" for place in range(len(selection.conditions))]
+    rows = evaluated.where(" AND ".join(flags)).drop(*flags)
+    return rows.withColumn("hash", sample_hash(selection.definition.seed))
 
 
 def _stratified(frame: DataFrame, definition: SubsetDefinition) -> tuple[DataFrame, int]:

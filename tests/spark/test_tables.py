@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 
 import pytest
 
 from schemas import caption_overlap, samples, stage_runs, stat_overall
 from spark_jobs.errors import StageError, WarehouseError
-from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.tables import Tables, check_writable
 
 
@@ -175,6 +176,57 @@ def test_the_log_keeps_what_ran(tables):
     assert (row["event"], row["table_name"], row["run_key"]) == ("finished", "stat_overall", "r9")
     age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - row["started_at"]
     assert abs(age) < datetime.timedelta(minutes=5)
+
+
+def test_logs_of_one_commit_are_one_version_also_after_an_error(tables):
+    def log_two(*, fails):
+        with LogCommit(tables) as commit:
+            for spec in (stat_overall.TABLE, samples.TABLE):
+                log = RunLog(commit, spec, stage="stage", dataset="test", run_key="r1", params={})
+                log.add("finished", seconds=0.0, shards=0, counts={})
+            if fails:
+                raise StageError("the third one fails")
+
+    log_two(fails=False)
+    version = tables.version(stage_runs.TABLE)
+    with pytest.raises(StageError, match="the third one"):
+        log_two(fails=True)
+    assert tables.version(stage_runs.TABLE) == version + 1
+    assert tables.read(stage_runs.TABLE).count() == 4
+    assert tables.current_run_keys() == {("test", "stat_overall"): "r1", ("test", "samples"): "r1"}
+
+
+def test_a_table_is_asked_again_only_when_it_has_changed(tables, spark, tmp_path):
+    asked = []
+
+    def answer(of=tables, run_key="r1"):
+        def ask():
+            asked.append(run_key)
+            return [(run_key, of.read(samples.TABLE, run_key=run_key).count())]
+
+        return of.answer(samples.TABLE, {"asks": "rows", "run_key": run_key}, ask)
+
+    assert [answer(), answer(), answer(Tables(spark, tables.warehouse))] == [[["r1", 0]]] * 3
+    assert answer(run_key="r2") == [["r2", 0]]
+    assert asked == ["r1", "r2"]
+    tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1")
+    assert answer() == [["r1", 2]]
+    # Another table in the same place is another one, whatever its version.
+    version = tables.version(samples.TABLE)
+    shutil.rmtree(tables.location(samples.TABLE))
+    fresh = Tables(spark, tables.warehouse)
+    fresh.create(samples.TABLE)
+    while fresh.version(samples.TABLE) < version:
+        fresh.replace(samples.TABLE, sample_rows(spark, ["1"]).limit(0), dataset="test", run_key="r1")
+    assert answer(fresh) == [["r1", 0]]
+    assert asked == ["r1", "r2", "r1", "r1"]
+
+
+def test_what_another_session_finished_is_seen(tables, spark):
+    other = Tables(spark, tables.warehouse)
+    for run_key in ("r1", "r2"):
+        finish(other, samples.TABLE, dataset="test", run_key=run_key)
+        assert tables.current_run_keys() == {("test", "samples"): run_key}
 
 
 def test_a_warehouse_that_cannot_be_written_is_said_before_work(tmp_path):

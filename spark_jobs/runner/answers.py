@@ -1,0 +1,104 @@
+"""Answers to questions about tables, kept until the table has another version.
+
+They only save time: a Delta table of one id and version always holds the same rows, so the same question has the
+same answer. Without them (deleted, unreadable, no local warehouse) the table is asked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spark_jobs.config import is_catalog
+from spark_jobs.runner.keys import digest
+
+_VERSION = 1  # changes when the same question of the same tables must have another answer
+
+
+class Answers:
+    """Answers of one warehouse: in files of a folder, where there is one, else for as long as the process lives."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def each(
+        self,
+        states: Mapping[str, str | None],
+        questions: Mapping[str, Mapping[str, Any]],
+        ask: Callable[[list[str]], Mapping[str, Any]],
+    ) -> dict[str, Any]:
+        """Answers to a question about each of some tables; those without one of their state are asked.
+
+        Args:
+            states: By table name, what identifies the rows that it holds; None where that is not known.
+            questions: By table name.
+            ask: From names of tables to their answers.
+        """
+        answers: dict[str, Any] = {}
+        for name, state in states.items():
+            is_known, answer = self.find(name, questions[name], state) if state else (False, None)
+            if is_known:
+                answers[name] = answer
+        asked = [name for name in states if name not in answers]
+        for name, answer in (ask(asked) if asked else {}).items():
+            answers[name] = json.loads(json.dumps(answer))
+            # Of the state before the question: what others write meanwhile makes it outdated, never wrong.
+            state = states[name]
+            if state is not None:
+                self.keep(name, questions[name], state=state, answer=answers[name])
+        return answers
+
+    def find(self, table: str, question: Mapping[str, Any], state: str) -> tuple[bool, Any]:
+        """Whether there is an answer of this state of the table, and the answer.
+
+        Args:
+            table: The table's name.
+            question: What is asked, JSON-able.
+            state: What identifies the rows that the table holds.
+        """
+        name = _name(table, question)
+        kept = self._known.get(name) or self._read(name)
+        if kept is None or kept["state"] != state:
+            return False, None
+        self._known[name] = kept
+        return True, kept["answer"]
+
+    def keep(self, table: str, question: Mapping[str, Any], *, state: str, answer: Any) -> None:
+        """Keep an answer in place of that of another state."""
+        name = _name(table, question)
+        kept = {"table": table, "question": dict(question), "state": state, "answer": answer}
+        self._known[name] = kept
+        if self._folder is None:
+            return
+        # A warehouse that can only be read is asked each time.
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = self._folder / f"{name}.{os.getpid()}.partial"
+            partial.write_text(json.dumps(kept), encoding="utf-8")
+            partial.replace(self._folder / f"{name}.json")
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if self._folder is None:
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            if isinstance(kept, dict) and {"state", "answer"} <= kept.keys():
+                return kept
+        return None
+
+
+@functools.cache
+def answers_of(warehouse: str) -> Answers:
+    """The answers of a warehouse, shared by the stages of a run; only a local folder keeps them for the next run."""
+    is_local = not is_catalog(warehouse) and "://" not in warehouse
+    return Answers(Path(warehouse).absolute() / "_answers" if is_local else None)
+
+
+def _name(table: str, question: Mapping[str, Any]) -> str:
+    return f"{table}-{digest({'version': _VERSION, 'question': dict(question)})}"
