@@ -347,7 +347,7 @@ def _require_warehouse(warehouse: str) -> None:
 
 def _guarded(work: Any, *, debug: bool) -> None:
     """Run a command; errors go to standard error, with a stack trace only where it was asked for."""
-    from spark_jobs.errors import ParrotError
+    from spark_jobs.errors import ParrotError, sentence
 
     try:
         work()
@@ -360,23 +360,7 @@ def _guarded(work: Any, *, debug: bool) -> None:
     except Exception as error:
         if debug:
             raise
-        _fail(f"error: {_sentence(error)}\nThis was not expected; --debug shows where it happened")
-
-
-def _sentence(error: Exception) -> str:
-    """What an unexpected error says, in one line.
-
-    An error in a Python worker comes wrapped in Java's; the worker's own words are the last line of its
-    stack trace.
-    """
-    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-    trace = next((place for place, line in enumerate(lines) if line.startswith("Traceback")), None)
-    if trace is not None:
-        told = [line for line in lines[trace + 1 :] if not line[0].isspace() and ": " in line]
-        if told:
-            return told[0][:1000]
-    first = next((line.strip() for line in lines if "Exception" in line or "Error" in line), lines[0])
-    return f"{type(error).__name__}: {first[:1000]}"
+        _fail(f"error: {sentence(error)}\nThis was not expected; --debug shows where it happened")
 
 
 def _fail(message: str, *, code: int = 1) -> None:

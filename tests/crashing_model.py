@@ -1,4 +1,7 @@
-"""A model for tests that does to its process what a caption says: `signal 11`, `exit 3`, `raise`."""
+"""A model for tests that does to its process what a caption says: `signal 11`, `exit 3`, `raise`.
+
+A black image is `signal 11` where it is prepared.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import dataclass
 
 class Obedient:
     def prepare(self, image, data=None):
+        if not image.any():
+            os.kill(os.getpid(), 11)
         return float(image[0, 0, 0])
 
     def predict(self, prepared, rows):
@@ -22,13 +27,19 @@ class Obedient:
         return [{"brightness": value, "process": os.getpid()} for value in prepared]
 
 
+class ObedientToRows(Obedient):
+    def prepare_row(self, image, row):
+        return float(len(row["caption"]))
+
+
 @dataclass(frozen=True)
 class ObedientFactory:
     fault: str | None = None
+    takes_rows: bool = False
 
     def load(self):
         if self.fault == "exit":
             os._exit(4)
         if self.fault is not None:
             raise FileNotFoundError(self.fault)
-        return Obedient()
+        return ObedientToRows() if self.takes_rows else Obedient()

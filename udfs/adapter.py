@@ -100,11 +100,18 @@ def _loader(factory: ModelFactory) -> Iterator[_Load]:
         return
     _loaded.clear()
     pin_gpu()
-    model = ModelApart(factory)
+    apart: list[ModelApart] = []
+
+    def load() -> ImageModel:
+        if not apart:
+            apart.append(ModelApart(factory))
+        return apart[0]
+
     try:
-        yield lambda: model
+        yield load
     finally:
-        model.close()
+        for model in apart:
+            model.close()
 
 
 def _batches_of(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Row]]:

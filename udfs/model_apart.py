@@ -1,8 +1,8 @@
 """A model in a process of its own: an image that kills the model's code costs its row and not the task.
 
 Slower, and a second process: the adapter takes it where a task is tried again, because the first attempt may have died
-of an image (a segmentation fault in OpenCV, say). What the process dies of is an error of the batch, so that the
-batch is halved until the image stands alone.
+of an image (a segmentation fault in OpenCV, say). What the process dies of is an error of the image, or of the batch,
+which is then halved until the image stands alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from udfs.heap import trim_heap
@@ -25,28 +26,39 @@ if TYPE_CHECKING:
 
     from udfs.model_api import ModelFactory, Result, Row
 
+_END_SECONDS = 5.0
+
 
 class ModelCrash(Exception):
-    """Raised when the process of a model died over a batch."""
+    """Raised when the process of a model died over an image or a batch."""
 
 
 class ModelApart:
     """An `ImageModel` that is loaded, and prepares and predicts, in a child process.
 
     Args:
-        factory: Loads the model there; at the first batch, and anew after each crash.
+        factory: Loads the model there: now, and anew after each crash.
+
+    Raises:
+        Exception: What loading raised; RuntimeError if the process died of it.
     """
 
     def __init__(self, factory: ModelFactory) -> None:
         self._factory = factory
+        self._lock = threading.Lock()  # decoding threads prepare, the task's thread predicts
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._takes_rows = False
+        self._start()
 
-    def prepare(
-        self, image: NDArray[np.uint8], data: bytes | None = None
-    ) -> tuple[NDArray[np.uint8], bytes | None]:
-        """Keep what the model's own `prepare` takes: it runs in the child."""
-        return image, data
+    @property
+    def prepare_row(self) -> Callable[[NDArray[np.uint8], Row], Any] | None:
+        """The model's `prepare_row`, where it has one."""
+        return (lambda image, row: self._ask("prepare_row", image, row)) if self._takes_rows else None
+
+    def prepare(self, image: NDArray[np.uint8], data: bytes | None = None) -> Any:
+        """As the model's `prepare`; raises as `predict`."""
+        return self._ask("prepare", image, data)
 
     def predict(self, prepared: Sequence[Any], rows: Sequence[Row]) -> list[Result]:
         """Let the child measure a batch.
@@ -56,15 +68,7 @@ class ModelApart:
             MemoryError: If the child was killed, as the system does where memory runs out.
             Exception: What the model raised.
         """
-        pipe = self._pipe or self._start()
-        try:
-            pipe.send((prepared, rows))
-            answer = pipe.recv()
-        except (EOFError, OSError):
-            raise self._crash() from None
-        if isinstance(answer, Exception):
-            raise answer
-        results: list[Result] = answer
+        results: list[Result] = self._ask("predict", prepared, rows)
         return results
 
     def close(self) -> None:
@@ -75,6 +79,18 @@ class ModelApart:
             self._process.join()
         self._pipe = self._process = None
 
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        with self._lock:
+            pipe = self._pipe or self._start()
+            try:
+                pipe.send((name, arguments))
+                fault, answer = pipe.recv()
+            except (EOFError, OSError):
+                raise self._crash() from None
+        if fault is not None:
+            raise fault
+        return answer
+
     def _start(self) -> Connection:
         # Not a fork: libraries that have threads do not survive one.
         context = multiprocessing.get_context("spawn")
@@ -84,13 +100,13 @@ class ModelApart:
         theirs.close()
         self._pipe = ours
         try:
-            fault = ours.recv()
-        except EOFError:
+            fault, self._takes_rows = ours.recv()
+        except (EOFError, OSError):
             raise RuntimeError(
-                f"the process that loads the model again, apart from its task, {self._end()}"
+                f"the process that a model is loaded in, apart from its task, {self._end()}"
             ) from None
         if fault is not None:
-            self._end()
+            self.close()
             raise fault
         return ours
 
@@ -104,34 +120,30 @@ class ModelApart:
         """Wait for a child that is ending, and say what it ended with."""
         process = self._process
         if process is not None:
-            process.join(5)
+            process.join(_END_SECONDS)
         self.close()
         code = process.exitcode if process is not None else None
         return f"crashed (signal {-code})" if code is not None and code < 0 else f"ended (exit code {code})"
 
 
 def _serve(factory: ModelFactory, pipe: Connection) -> None:
-    """What the child does: load, then answer batch after batch until the parent is gone."""
+    """What the child does: load, then answer until the parent is gone."""
     try:
-        model: Any = factory.load()
+        model = factory.load()
     except Exception as error:  # noqa: BLE001 - it is raised in the parent
-        pipe.send(_sendable(error))
+        pipe.send((_sendable(error), False))
         return
-    pipe.send(None)
-    prepare_row = getattr(model, "prepare_row", None)
+    pipe.send((None, hasattr(model, "prepare_row")))
     with contextlib.suppress(EOFError, OSError):
         while True:
-            images, rows = pipe.recv()
+            name, arguments = pipe.recv()
             try:
-                prepared = [
-                    model.prepare(pixels, data) if prepare_row is None else prepare_row(pixels, row)
-                    for (pixels, data), row in zip(images, rows, strict=True)
-                ]
-                answer: object = list(model.predict(prepared, rows))
+                answer: tuple[Exception | None, Any] = (None, getattr(model, name)(*arguments))
             except Exception as error:  # noqa: BLE001 - it is raised in the parent
-                answer = _sendable(error)
+                answer = (_sendable(error), None)
             pipe.send(answer)
-            trim_heap()
+            if name == "predict":
+                trim_heap()
 
 
 def _sendable(error: Exception) -> Exception:

@@ -34,7 +34,7 @@ def test_the_image_that_kills_its_worker_is_the_only_one_lost(spark, tmp_path):
     rows = []
     for number, caption in enumerate(captions):
         path = tmp_path / f"{number}.png"
-        path.write_bytes(image_bytes("PNG", size=(8, 8), color=(number * 10,) * 3))
+        path.write_bytes(image_bytes("PNG", size=(8, 8), color=(number * 10 + 10,) * 3))
         rows.append(("0", str(number), number // 4, None, str(path), None, None, None, caption))
     task = ImageTask(ObedientFactory(), pa.schema(OUTPUT))
     frame = spark.createDataFrame(rows, INPUT).coalesce(1).mapInArrow(map_images(task), DDL)
@@ -45,5 +45,5 @@ def test_the_image_that_kills_its_worker_is_the_only_one_lost(spark, tmp_path):
         9: "model: ValueError: the model refuses",
     }
     sound = [row for number, row in found.items() if number not in (4, 9)]
-    assert [row["brightness"] for row in sound] == [float(row["sample_id"]) * 10 for row in sound]
+    assert [row["brightness"] for row in sound] == [float(row["sample_id"]) * 10 + 10 for row in sound]
     assert len({row["process"] for row in sound}) > 1, "a child was started again after the crash"

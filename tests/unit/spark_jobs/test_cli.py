@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.cli import _sentence
+from spark_jobs.errors import sentence
 from spark_jobs.tracking import without_password
 
 WORKER = """An exception was thrown from the Python worker. Please see the stack trace below.
@@ -23,14 +23,17 @@ JAVA = """An error occurred while calling o55.collectToPython.
     ("error", "told"),
     [
         (ValueError(WORKER), "RuntimeError: out of memory on a single image (sample 12): CUDA out of memory"),
-        (ValueError(JAVA), "Python worker exited unexpectedly (crashed)"),
+        (
+            ValueError(JAVA),
+            "Python worker exited unexpectedly (crashed) at each attempt: the machine may lack memory",
+        ),
         (KeyError("plain"), "KeyError: 'plain'"),
         (ValueError(), "ValueError"),
     ],
 )
 def test_an_unexpected_error_is_told_in_its_own_words(error, told):
-    assert told in _sentence(error)
-    assert "\n" not in _sentence(error)
+    assert told in sentence(error)
+    assert "\n" not in sentence(error)
 
 
 def test_addresses_are_shown_without_passwords():

@@ -21,14 +21,14 @@ def model():
 
 
 def batch(model, *captions):
-    images = [model.prepare(np.full((2, 3, 3), 10 * n, np.uint8)) for n in range(len(captions))]
+    images = [model.prepare(np.full((2, 3, 3), 10 * n + 10, np.uint8)) for n in range(len(captions))]
     return images, [{"caption": caption, "sample_id": str(n)} for n, caption in enumerate(captions)]
 
 
 def test_results_are_the_models_and_come_from_one_child(model):
     first = model.predict(*batch(model, "a", "b", "c"))
     second = model.predict(*batch(model, "d"))
-    assert [row["brightness"] for row in first] == [0, 10, 20]
+    assert [row["brightness"] for row in first] == [10, 20, 30]
     (process,) = {row["process"] for row in first + second}
     assert process != os.getpid()
 
@@ -47,7 +47,7 @@ def test_an_image_that_kills_the_process_is_found_in_its_batch(model, order, rea
     assert isinstance(crash, ModelCrash)
     with pytest.raises(ModelCrash, match=reason):
         raise crash
-    assert [row["brightness"] for row in outcomes] == [0, 10, 30, 40]
+    assert [row["brightness"] for row in outcomes] == [10, 20, 40, 50]
 
 
 def test_what_the_model_raises_is_raised_here_and_the_child_lives_on(model):
@@ -69,9 +69,22 @@ def test_a_child_that_the_system_kills_is_a_want_of_memory_not_a_bad_image(model
     [("no weights", FileNotFoundError, "^no weights$"), ("exit", RuntimeError, r"ended \(exit code 4\)")],
 )
 def test_a_model_that_does_not_load_is_no_fault_of_an_image(fault, error, reason):
-    model = ModelApart(ObedientFactory(fault))
     with pytest.raises(error, match=reason):
-        model.predict(*batch(model, "a"))
+        ModelApart(ObedientFactory(fault))
+
+
+def test_an_image_that_kills_where_it_is_prepared_is_told_at_once(model):
+    with pytest.raises(ModelCrash, match=r"crashed \(signal 11\)"):
+        model.prepare(np.zeros((2, 3, 3), np.uint8))
+    (row,) = model.predict(*batch(model, "a"))
+    assert row["brightness"] == 10
+
+
+def test_a_model_that_prepares_rows_is_told_from_one_that_does_not(model):
+    assert model.prepare_row is None
+    by_row = ModelApart(ObedientFactory(takes_rows=True))
+    assert by_row.prepare_row(np.zeros((2, 3, 3), np.uint8), {"caption": "four"}) == 4
+    by_row.close()
 
 
 def test_closing_ends_the_child(model):
