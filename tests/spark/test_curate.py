@@ -21,7 +21,7 @@ from tests.subset_oracles import NAMES, hashed, lowest, qualifying
 from udfs.language import languages
 
 FRAME = synthetic()
-SOME = 20
+SOME = 10
 
 
 def configured(warehouse, *build, **curate):
