@@ -19,6 +19,7 @@ from spark_jobs.runner.progress import output_console
 from spark_jobs.sql.statistics import mean
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
+from spark_jobs.subsets.measures import MEASURE_TABLES
 from spark_jobs.subsets.selection import Selection
 from spark_jobs.tables import Tables
 
@@ -67,11 +68,14 @@ def print_list(spark: SparkSession, config: RunConfig) -> None:
     rows = _stored(Tables(spark, config.warehouse), config.dataset)
     console = output_console()
     if rows:
-        shown = _table("built", "dataset", samples="right", share="right", content="left")
+        datasets = {row["dataset"] for row in rows}
+        # A narrow terminal has no room for a column that says the same in each line.
+        named = ["built", "dataset"] if len(datasets) > 1 else [f"built of {datasets.pop()}"]
+        shown = _table(*named, samples="right", share="right", content="left")
         for row in rows:
             share = f"{row['members'] / row['samples']:.1%}" if row["samples"] else ""
-            counts = (f"{row['members']:,}", share, row["content_hash"])
-            shown.add_row(row["subset_id"], row["dataset"], *counts)
+            names = (row["subset_id"], row["dataset"])[: len(named)]
+            shown.add_row(*names, f"{row['members']:,}", share, row["content_hash"])
         console.print(shown)
     built = {row["definition"] for row in rows}
     shown = _table("not built", "what it is")
@@ -104,7 +108,8 @@ def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None
         if subset_id not in known:
             raise _unknown(Tables(spark, config.warehouse), config, subset_id)
         console.print(_definition_facts(known[subset_id]))
-        console.print(f"not built: `parrot curate {subset_id}` builds it")
+        of = f" of {config.dataset}" if config.dataset else ""
+        console.print(f"not built{of}: `parrot curate {subset_id}` builds it")
 
 
 def attrition_table(row: Mapping[str, Any]) -> Table:
@@ -197,6 +202,8 @@ def print_diff(spark: SparkSession, config: RunConfig, first: str, second: str) 
     console.print(shown)
     either = found.both + found.only_first + found.only_second
     console.print(f"{found.both:,} samples in both: {found.overlap:.1%} of the {either:,} in either")
+    if any(label.startswith("cluster ") for label, *_ in found.rows):
+        console.print("Clusters: those whose shares differ most")
 
 
 def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
@@ -292,10 +299,14 @@ def _unknown(tables: Tables, config: RunConfig, subset_id: str) -> StageError:
     else:
         hint = f"did you mean {close[0]}?" if close else "`parrot curate` builds subsets"
     of = f" of dataset {config.dataset}" if config.dataset else ""
-    built = ", ".join(f"{row['subset_id']} of {row['dataset']}" for row in rows)
+    built = ", ".join(own if config.dataset and own else _named(rows))
     return StageError(
         f"subset {subset_id}{of} is not built in {config.warehouse}: {hint}. Built: {built or 'none'}"
     )
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{row['subset_id']} of {row['dataset']}" for row in rows]
 
 
 def _facts(row: Mapping[str, Any]) -> Table:
@@ -323,7 +334,7 @@ def _facts(row: Mapping[str, Any]) -> Table:
 def _definition_facts(definition: SubsetDefinition) -> Table:
     shown = _table("subset", definition.id)
     selection = Selection(definition)
-    tables = dict.fromkeys(measure.table for measure in selection.measures)
+    needed = {measure.table for measure in selection.measures}
     facts = {
         "what it is": definition.sentence,
         "predicate": selection.predicate,
@@ -333,7 +344,7 @@ def _definition_facts(definition: SubsetDefinition) -> Table:
         "seed": definition.seed,
         "source": definition.source,
         "assumptions": "\n".join(definition.assumptions),
-        "needs stages": ", ".join(maker_of(table) for table in tables),
+        "needs stages": ", ".join(maker_of(table) for table in MEASURE_TABLES if table in needed),
     }
     return _fill(shown, facts)
 

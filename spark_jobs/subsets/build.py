@@ -223,10 +223,11 @@ def _tell(
         )
     emptying = next((step for step in row["attrition"] if step["before"] and not step["left"]), None)
     if emptying is not None:
-        note += (
-            f"; nothing is left after {emptying['condition']}, which removed {emptying['removed']:,}, "
-            f"{emptying['unmeasured']:,} of them because a measure is missing"
-        )
+        removed, unmeasured = emptying["removed"], emptying["unmeasured"]
+        note += f"; nothing is left after {emptying['condition']}, which removed {removed:,}"
+        if unmeasured:
+            some = "all" if unmeasured == removed else f"{unmeasured:,}"
+            note += f", {some} of them because they have no such measure"
     report.notes.append(note)
     report.results[f"{order.subset_id} members"] = float(row["members"])
 

@@ -146,7 +146,7 @@ def orders(config: CurateConfig) -> list[Order]:
     unknown = [name for name in config.build if name not in known]
     if unknown or not config.build:
         hints = [_unknown(name, known) for name in unknown] or ["name at least one subset to build"]
-        raise ConfigError(f"{'; '.join(hints)}. Subsets: {', '.join(known)}")
+        raise ConfigError(f"{'; '.join(hints)}\nSubsets: {', '.join(known)}")
     found: list[Order] = []
     for name in dict.fromkeys(config.build):
         order = _order(known[name], config)

@@ -78,9 +78,10 @@ def find_measure(name: str, table: str = "") -> Measure:
     given = f"{table}.{name}" if table else name
     choices = [*known] if table else sorted({measure.name for measure in known.values()})
     close = difflib.get_close_matches(given, choices, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    if close:
+        raise PredicateError(f"unknown column {given}: did you mean {close[0]}?")
     own = [measure.full_name for measure in known.values() if measure.table == table] or choices
-    raise PredicateError(f"unknown column {given}: {hint}Columns: {', '.join(own)}")
+    raise PredicateError(f"unknown column {given}. Columns: {', '.join(own)}")
 
 
 def _parsed(text: str) -> exp.Expression:

@@ -21,7 +21,7 @@ from tests.subset_oracles import NAMES, first_by_hash, hashed, qualifying
 from udfs.language import languages
 
 FRAME = synthetic()
-SOME = 20
+SOME = 10
 
 
 def configured(warehouse, *build, **curate):
