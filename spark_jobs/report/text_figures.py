@@ -157,7 +157,7 @@ def _images(line: AreaScores) -> int:
 
 def _step(lines: Sequence[AreaScores]) -> int:
     """Score bins that are drawn as one cell: few images in many cells would show no shape."""
-    bins = [row["score_bin"] for line in lines for row in line.cells]
+    bins = [int(row["score_bin"]) for line in lines for row in line.cells]
     wanted = min(_MOST_CELLS, max(_FEWEST_CELLS, 2 * math.isqrt(max(map(_images, lines)))))
     return max(1, round((max(bins) + 1 - min(bins)) / wanted))
 
