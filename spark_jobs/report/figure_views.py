@@ -59,7 +59,8 @@ def _area_lines(dataset: DatasetContent) -> list[AreaScores]:
     }
     return [
         AreaScores(
-            heading=f"{dataset.name} under {model}",
+            dataset=dataset.name,
+            model=model,
             cells=[row for row in cells if row["model"] == model],
             bins=[row for row in bins if row["model"] == model],
             reference=medians.get(model),

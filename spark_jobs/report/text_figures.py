@@ -31,8 +31,8 @@ Row = Mapping[str, Any]
 _CAPTION_WORDS, _CO_EMB_WORDS = 20, 10
 # Ink can be read on the colour up to this opacity, in light and in dark.
 _FAINTEST, _DENSEST = 0.06, 0.65
-_LIGHTEST, _DARKEST = 0.14, 1.0  # no ink stands on the cells of a density
-_SCORE_CELLS = 40  # at most, from the lowest score to the highest
+_LIGHTEST, _DARKEST = 0.2, 1.0  # no ink stands on the cells of a density
+_FEWEST_CELLS, _MOST_CELLS = 8, 40  # about so many from the lowest score to the highest
 
 
 def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
@@ -106,13 +106,15 @@ class AreaScores:
     """Area of co-emb words against CLIP score, of one dataset under one model.
 
     Attributes:
-        heading: What it is of.
+        dataset: Its name.
+        model: The model; lines of one model share their axes.
         cells: Rows of `stat_text_area_score`.
         bins: Rows of `stat_text_area`, whose medians are drawn over the cells.
         reference: Median score of images without text; None: unknown.
     """
 
-    heading: str
+    dataset: str
+    model: str
     cells: Sequence[Row]
     bins: Sequence[Row]
     reference: float | None = None
@@ -128,37 +130,53 @@ def area_density(lines: Sequence[AreaScores]) -> Markup | None:
     if not drawn:
         return None
     labels = _area_labels([row for line in drawn for row in line.bins], "images")
-    scores = [row["score_bin"] for line in drawn for row in line.cells]
-    images = max(sum(row["images"] for row in line.cells) for line in drawn)
-    # Few images in many cells would show no shape.
-    cells_wanted = min(_SCORE_CELLS, max(8, 2 * math.isqrt(images)))
-    step = -(-(max(scores) + 1 - min(scores)) // cells_wanted)
-    references = [line.reference for line in drawn if line.reference is not None]
-    lowest, highest = min(scores) // step * step / 100, (max(scores) // step + 1) * step / 100
     figure, grid = panels(len(drawn), 1, row_in=4.2, bottom_in=0.75)
     spoken = []
     for (axes,), line in zip(grid, drawn, strict=True):
-        cells = _merged_cells(line.cells, step)
-        note = f"n = {numbers.count(sum(cells.values()))} images with co-emb text"
+        peers = [other for other in drawn if other.model == line.model]
+        title = f"{line.dataset} under {line.model}"
+        note = f"n = {numbers.count(_images(line))} images with co-emb text"
         if line.reference is not None:
             axes.axhline(line.reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.5)
             note += f"; dashed: median of images without text, {numbers.score(line.reference)}"
-        heading(axes, line.heading, note)
-        _density_cells(axes, cells, step=step)
-        _density_key(axes, max(cells.values()))
-        medians = [(row["bin"], float(row["p50"])) for row in _sorted(line.bins)]
-        edge: dict[str, Any] = {"markeredgecolor": DARK, "markeredgewidth": 1.4, "markerfacecolor": WHITE}
-        axes.plot(
-            *zip(*medians, strict=True), color=INK, linewidth=1, marker="D", markersize=7, zorder=3, **edge
-        )
+        heading(axes, title, note)
+        _density_cells(axes, line, step=_step(peers))
+        _medians(axes, line)
         _area_axis(axes, line.bins, "images", labels=labels)
-        margin = (highest - lowest) * 0.03
-        axes.set_ylim(min([lowest, *references]) - margin, max([highest, *references]) + margin)
+        axes.set_ylim(*_score_range(peers))
         axes.set_ylabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
         axes.set_xlabel("area of all co-emb words / area of the image", color=MUTED, fontsize=9)
         told = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(line.bins))
-        spoken.append(f"{one_line(line.heading)}: {note}; median by area: {told}")
+        spoken.append(f"{one_line(title)}: {note}; median by area: {told}")
     return svg(figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}.")
+
+
+def _images(line: AreaScores) -> int:
+    return sum(int(row["images"]) for row in line.cells)
+
+
+def _step(lines: Sequence[AreaScores]) -> int:
+    """Score bins that are drawn as one cell: few images in many cells would show no shape."""
+    bins = [int(row["score_bin"]) for line in lines for row in line.cells]
+    wanted = min(_MOST_CELLS, max(_FEWEST_CELLS, 2 * math.isqrt(max(map(_images, lines)))))
+    return max(1, round((max(bins) + 1 - min(bins)) / wanted))
+
+
+def _score_range(lines: Sequence[AreaScores]) -> tuple[float, float]:
+    """Lower and upper end of the score axis: all cells and dashed lines, and a little more."""
+    bins, step = [row["score_bin"] for line in lines for row in line.cells], _step(lines)
+    references = [line.reference for line in lines if line.reference is not None]
+    low = min([min(bins) // step * step / 100, *references])
+    high = max([(max(bins) // step + 1) * step / 100, *references])
+    return low - 0.03 * (high - low), high + 0.03 * (high - low)
+
+
+def _medians(axes: Axes, line: AreaScores) -> None:
+    rows = _sorted(line.bins)
+    # White with a dark edge is seen on every shade.
+    style: dict[str, Any] = {"markeredgecolor": DARK, "markeredgewidth": 1.4, "markerfacecolor": WHITE}
+    places, medians = [row["bin"] for row in rows], [row["p50"] for row in rows]
+    axes.plot(places, medians, color=INK, linewidth=1, marker="D", markersize=7, zorder=3, **style)
 
 
 def _merged_cells(rows: Sequence[Row], step: int) -> dict[tuple[int, int], int]:
@@ -170,10 +188,12 @@ def _merged_cells(rows: Sequence[Row], step: int) -> dict[tuple[int, int], int]:
     return cells
 
 
-def _density_cells(axes: Axes, cells: Mapping[tuple[int, int], int], *, step: int) -> None:
+def _density_cells(axes: Axes, line: AreaScores, *, step: int) -> None:
     from matplotlib.patches import Rectangle
 
+    cells = _merged_cells(line.cells, step)
     most, height = max(cells.values()), step / 100
+    _density_key(axes, most)
     for (area, score), images in sorted(cells.items()):
         style: dict[str, Any] = {
             "alpha": _shade(images, most),

@@ -127,35 +127,48 @@ def test_the_heat_map_prints_every_count_and_merges_what_is_beyond_its_edge():
 def test_the_density_shows_every_bin_with_its_n_and_the_reference():
     bins = [area_row(0, 0.0, 0.001, 5), area_row(9, 0.5, None, 12_345)]
     cells = [cell_row(0, 20, 5), cell_row(9, 25, 12_000), cell_row(9, 26, 345)]
-    text = text_of(area_density([AreaScores("shop", cells, bins, 0.2222)]))
+    text = text_of(area_density([AreaScores("shop", "m", cells, bins, 0.2222)]))
     assert all(
         part in text
         for part in ("0\N{EN DASH}0.1%", "n = 5", "50%+", "n = 12k", "n = 12,350", "without text, 0.2222")
     )
-    assert "without text" not in text_of(area_density([AreaScores("shop", cells, bins)]))
-    assert area_density([AreaScores("shop", [], [], 0.3)]) is None
+    assert "without text" not in text_of(area_density([AreaScores("shop", "m", cells, bins)]))
+    assert area_density([AreaScores("shop", "m", [], [], 0.3)]) is None
 
 
 def test_the_more_images_a_cell_holds_the_darker_it_is():
     bins = [area_row(0, 0.0, 0.001, 111)]
     cells = [cell_row(0, 20, 1), cell_row(0, 21, 10), cell_row(0, 22, 100)]
-    *key, least, middle, most = cells_of(area_density([AreaScores("shop", cells, bins)]))
+    *key, least, middle, most = cells_of(area_density([AreaScores("shop", "m", cells, bins)]))
     assert 0.1 < least < middle < most == 1.0
     assert middle - least == pytest.approx(most - middle, abs=1e-3)  # by the logarithm
     assert key == [least, middle, most]
-    alone = area_density([AreaScores("shop", [cell_row(0, 20, 1)], [area_row(0, 0.0, 0.001, 1)])])
+    alone = area_density([AreaScores("shop", "m", [cell_row(0, 20, 1)], [area_row(0, 0.0, 0.001, 1)])])
     assert set(cells_of(alone)) == {1.0}
 
 
 def test_a_wide_range_of_scores_is_drawn_in_few_cells():
     bins = [area_row(0, 0.0, 0.001, 100)]
-    svg = area_density([AreaScores("shop", [cell_row(0, score, 1) for score in range(-50, 50)], bins)])
-    assert len(cells_of(svg)) <= 40 + 3
+    svg = area_density([AreaScores("shop", "m", [cell_row(0, score, 1) for score in range(-50, 50)], bins)])
+    assert len(cells_of(svg)) <= 50 + 3
+
+
+def test_only_datasets_under_one_model_share_the_scores_axis():
+    def heights(other_model):
+        lines = [
+            AreaScores("shop", "m", [cell_row(0, 20, 1)], [area_row(0, 0.0, 0.001, 1)]),
+            AreaScores("other", other_model, [cell_row(0, 90, 1)], [area_row(0, 0.0, 0.001, 1)]),
+        ]
+        text = text_of(area_density(lines))
+        return [bool(re.search(label, text)) for label in (r"\b0\.202\b", r"\b0\.5\b")]
+
+    assert heights("m") == [False, True]
+    assert heights("n") == [True, False]
 
 
 def test_datasets_share_their_axes_and_leave_out_bins_that_are_empty_everywhere():
-    first = AreaScores("shop", [cell_row(3, 10, 5)], [area_row(3, 0.005, 0.01, 5, p50=0.1)])
-    second = AreaScores("other", [cell_row(5, 50, 9)], [area_row(5, 0.02, 0.05, 9, p50=0.5)])
+    first = AreaScores("shop", "m", [cell_row(3, 10, 5)], [area_row(3, 0.005, 0.01, 5, p50=0.1)])
+    second = AreaScores("other", "m", [cell_row(5, 50, 9)], [area_row(5, 0.02, 0.05, 9, p50=0.5)])
     text = text_of(area_density([first, second]))
     assert text.count("0.5\N{EN DASH}1%") == text.count("2\N{EN DASH}5%") == 2
     assert text.count("n = 0") == 2
