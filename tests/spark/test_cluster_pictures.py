@@ -8,6 +8,7 @@ from schemas import caption_overlap, clip_embeddings, cluster_assignments, sampl
 from spark_jobs.commands.status import print_status
 from spark_jobs.config import load_config
 from spark_jobs.report.collect import collect
+from spark_jobs.report.content import FrequentError, StageAccount
 from spark_jobs.report.source import Source
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
@@ -41,7 +42,12 @@ def warehouse(spark, config, tmp_path):
          "concurrent" if n % 2 else "no_text", "ok", None, "o", "i")
         for n, key in enumerate(keys)
     ]  # fmt: skip
-    embeddings = [("test", *key, "m", [1.0], [1.0], 0.25, "ok", None, "e", "i") for key in keys]
+    embeddings = [
+        ("test", *key, "m", [1.0], [1.0], 0.25, "ok", None, "e", "i")
+        if group is not None
+        else ("test", *key, "m", None, None, None, "failed", "damaged", "e", "i")
+        for key, group in zip(keys, GROUPS, strict=True)
+    ]
     put(spark, tables, caption_overlap.TABLE, overlap)
     put(spark, tables, clip_embeddings.TABLE, embeddings)
     put_assignments(spark, tables, keys, run_key="a")
@@ -80,7 +86,18 @@ def told(spark, settings, capsys):
 
 def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     settings, tables, keys = warehouse
-    assert Source.of(tables, settings.report).notes() == ()
+    content = collect(Source.of(tables, settings.report), input_key="k")
+    assert content.notes == ()
+    assert content.generation.models == ("m",)
+    (shown,) = content.datasets
+    assert shown.accounts == (
+        StageAccount("ingest", IMAGES, 0, 0),
+        StageAccount("embed", 12, 2, 0),
+        StageAccount("spot_text"),
+        StageAccount("overlap", IMAGES, 0, 0),
+    )
+    assert shown.errors == (FrequentError("embed", "damaged", 2),)
+    assert [sample.image_type for sample in shown.gallery] == ["no_text"] * 7 + ["concurrent"] * 7
     assert "(older)" not in told(spark, settings, capsys)
     clusters, key = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
     sizes = {row["cluster_id"]: row["samples"] for row in clusters.rows if row["level"] == "group"}
