@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Delta forgets vectors and long texts for file skipping: only the columns that predicates name count.
-_TABLE_PROPERTIES = {"delta.dataSkippingStatsColumns": "shard_id"}
+_SHARD_PROPERTIES = "'delta.dataSkippingStatsColumns' = 'shard_id'"
 
 
 class Tables:
@@ -35,6 +35,7 @@ class Tables:
         self._spark = spark
         self.warehouse = warehouse.rstrip("/")
         self._in_catalog = is_catalog(warehouse)
+        self._has_locks = not self._in_catalog and "://" not in warehouse
         self._found: set[str] = set()
         self._answers = answers_of(self.warehouse)
 
@@ -42,8 +43,7 @@ class Tables:
         """Path of the table, or its catalog name."""
         if not self._in_catalog:
             return f"{self.warehouse}/{spec.name}"
-        suffix = "_all" if spec.has_run_key else ""
-        return f"{self.warehouse}.{spec.name}{suffix}"
+        return f"{self.warehouse}.{spec.name}{'_all' if spec.has_run_key else ''}"
 
     def exists(self, spec: TableSpec) -> bool:
         """Whether the table has been created. Nobody drops tables while they are worked on: it is looked up once."""
@@ -57,7 +57,7 @@ class Tables:
         if self._in_catalog:
             return self._spark.catalog.tableExists(self.location(spec))
         path = _spark_path(self.location(spec))
-        if "://" not in path and not os.path.isdir(f"{path}/_delta_log"):
+        if self._has_locks and not os.path.isdir(f"{path}/_delta_log"):
             return False
         return bool(DeltaTable.isDeltaTable(self._spark, path))
 
@@ -139,13 +139,17 @@ class Tables:
             WarehouseError: If columns do not fit the schema, or another writer was faster.
         """
         self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
-        return self._replace(
-            spec, frame, " AND ".join(f"{column} = {_quoted(value)}" for column, value in where.items())
-        )
+        predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in where.items())
+        return self._replace(spec, frame, predicate)
 
     def _replace(self, spec: TableSpec, frame: DataFrame, predicate: str) -> int:
-        writer = frame.select(*spec.columns).write.format("delta").mode("overwrite")
-        self._save(spec, writer.option("replaceWhere", predicate))
+        writer = frame.select(*spec.columns).write.format("delta")
+        # To look for what a new table holds takes several jobs. Where writers are not locked out, Delta's check of
+        # replacements must keep them apart.
+        if self._has_locks and self.version(spec) == 0:
+            self._save(spec, writer.mode("append"))
+        else:
+            self._save(spec, writer.mode("overwrite").option("replaceWhere", predicate))
         return self.version(spec)
 
     def append(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -181,8 +185,7 @@ class Tables:
         Returns:
             Answers by table name, as JSON has them: lists for tuples.
         """
-        states = {spec.name: self._state(spec) for spec in specs}
-        return self._answers.each(states, questions, ask)
+        return self._answers.each({spec.name: self._state(spec) for spec in specs}, questions, ask)
 
     def answer(self, spec: TableSpec, question: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
         """The answer to a question about one table, as `answer_each` gives it."""
@@ -196,7 +199,7 @@ class Tables:
         return f"{snapshot.metadata().id()} {snapshot.version()} {snapshot.timestamp()}"
 
     def _snapshot(self, spec: TableSpec) -> Any:
-        """Delta's own view of the table's log, in milliseconds; None where this build of Delta does not give it."""
+        """Delta's own view of the table's log, in milliseconds; None where Delta does not give it."""
         from py4j.protocol import Py4JError
 
         try:
@@ -275,7 +278,7 @@ class Tables:
         Raises:
             StageError: If another run is writing there.
         """
-        if self._in_catalog or "://" in self.warehouse:
+        if not self._has_locks:
             yield
             return
         folder = Path(self.warehouse) / "_locks"
@@ -301,10 +304,7 @@ class Tables:
         statement = f"CREATE TABLE IF NOT EXISTS {self._place(spec)} ({columns}) USING DELTA{partitions}"
         statement += f" COMMENT {_quoted(f'A row is {spec.meaning}.')}"
         if "shard_id" in spec.columns:
-            properties = ", ".join(
-                f"{_quoted(key)} = {_quoted(value)}" for key, value in _TABLE_PROPERTIES.items()
-            )
-            statement += f" TBLPROPERTIES ({properties})"
+            statement += f" TBLPROPERTIES ({_SHARD_PROPERTIES})"
         return statement
 
     def _place(self, spec: TableSpec) -> str:

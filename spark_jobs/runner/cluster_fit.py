@@ -90,9 +90,10 @@ def bring_model(
     started = time.monotonic()
     dataset = report.dataset
     plan = plan_fit(tables, config)
-    tables.create(cluster_models.TABLE)
     with tables.writing(cluster_models.TABLE, dataset=dataset, run_key=plan.run_key):
         model = _stored(tables, plan.run_key)
+        if model is None or dataset not in model.datasets:
+            tables.create(cluster_models.TABLE)
         if model is None:
             with tracking.phase("cluster fit"):
                 fitted, rows = _fit(spark, tables, config.cluster, plan, report)
@@ -125,6 +126,8 @@ def bring_model(
 def _stored(tables: Tables, run_key: str) -> BroughtModel | None:
     """The model with this run key; its vectors are read when they are needed."""
     spec = cluster_models.TABLE
+    if not tables.exists(spec):
+        return None
 
     def ask() -> list[list[Any]]:
         rows = tables.read(spec, run_key=run_key).select("dataset", "model_version", "cluster_group")

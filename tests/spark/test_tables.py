@@ -216,9 +216,9 @@ def test_a_table_is_asked_again_only_when_it_has_changed(tables, spark, tmp_path
     shutil.rmtree(tables.location(samples.TABLE))
     fresh = Tables(spark, tables.warehouse)
     fresh.create(samples.TABLE)
-    while fresh.version(samples.TABLE) < version:
-        fresh.replace(samples.TABLE, sample_rows(spark, ["1"]).limit(0), dataset="test", run_key="r1")
-    assert answer(fresh) == [["r1", 0]]
+    fresh.replace(samples.TABLE, sample_rows(spark, ["0", "1"]), dataset="test", run_key="r1")
+    assert fresh.version(samples.TABLE) == version
+    assert answer(fresh) == [["r1", 4]]
     assert asked == ["r1", "r2", "r1", "r1"]
 
 
