@@ -90,6 +90,8 @@ def stored_subset(tables: Tables, dataset: str, subset_id: str) -> dict[str, Any
 
     if not tables.exists(subsets.TABLE) or not tables.exists(subset_members.TABLE):
         return None
+    if tables.version(subsets.TABLE) == 0:  # made, never written: no need to look
+        return None
     rows = tables.read(subsets.TABLE, dataset=dataset).where(F.col("subset_id") == subset_id).collect()
     if not rows:
         return None
