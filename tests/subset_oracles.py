@@ -21,7 +21,7 @@ def hashed(ids, seed):
     return [hashlib.md5(f"{seed}:{name}".encode()).hexdigest() for name in ids]
 
 
-def lowest(frame, size, seed):
+def first_by_hash(frame, size, seed):
     """The draw of a size: the samples with the lowest hashes."""
     return frame.assign(hash=hashed(frame.sample_id, seed)).sort_values("hash").head(size)
 

@@ -17,7 +17,7 @@ from spark_jobs.subsets.definition import built_in
 from spark_jobs.subsets.draw import hash_cuts
 from spark_jobs.tables import Tables
 from tests.measured import MAKERS, put_measures, synthetic
-from tests.subset_oracles import NAMES, hashed, lowest, qualifying
+from tests.subset_oracles import NAMES, first_by_hash, hashed, qualifying
 from udfs.language import languages
 
 FRAME = synthetic()
@@ -118,7 +118,7 @@ def test_other_files_and_partitions_and_a_rewrite_give_the_same_subset(spark, bu
     for name in names:
         drawn = f"{name}-{SOME}"
         assert other[drawn]["content_hash"] == same[drawn]["content_hash"]
-        assert ids[drawn] == expected[drawn] == sorted(lowest(oracle(name), SOME, 0).sample_id)
+        assert ids[drawn] == expected[drawn] == sorted(first_by_hash(oracle(name), SOME, 0).sample_id)
     # The rewrite has changed Delta's versions but no row: what was there is kept.
     assert run(spark, configured(built[0], *names)).did_nothing
     assert {name: stored(spark, built[0])[name] for name in before} == before
@@ -138,7 +138,9 @@ def test_strata_controls_and_sizes(spark, built):
     smallest = min(map(len, groups.values()))
 
     def each(size, seed):
-        return sorted(name for group in groups.values() for name in lowest(group, size, seed).sample_id)
+        return sorted(
+            name for group in groups.values() for name in first_by_hash(group, size, seed).sample_id
+        )
 
     assert members(spark, built[0], "level") == each(smallest, 0)
     assert members(spark, built[0], "capped") == each(30, 3)
@@ -152,7 +154,7 @@ def test_strata_controls_and_sizes(spark, built):
     assert all(len(groups[cluster]) <= max(others) for cluster in full)
     control = members(spark, built[0], "without_text-control")
     judged = FRAME[FRAME.is_sound & FRAME.image_type.notna()]
-    assert control == sorted(lowest(judged, len(oracle("without_text")), 1).sample_id)
+    assert control == sorted(first_by_hash(judged, len(oracle("without_text")), 1).sample_id)
     assert [step["before"] - step["left"] for step in rows["capped"]["attrition"]][-1] == len(
         passing
     ) - 30 * sum(len(group) >= 30 for group in groups.values()) - sum(
