@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_CHUNK = 1024
-"""Rows per matrix product. Always as many: a product's last digits depend on its shape."""
+_CHUNK = 1024  # rows per matrix product
+_GRID_BITS = 25
 
 
 class ClusterFitError(ValueError):
@@ -291,11 +291,21 @@ def nearest(points: Floats, centroids: Floats) -> tuple[NDArray[np.int32], Float
 
 
 def _product(chunk: Floats, matrix: Floats) -> Floats:
-    """`chunk @ matrix.T` with rows that do not depend on how many there are (at most `_CHUNK`)."""
-    rows = len(chunk)
-    if rows < _CHUNK:
-        padded = np.zeros((_CHUNK, chunk.shape[1]), np.float32)
-        padded[:rows] = chunk
-        chunk = padded
-    product: Any = chunk @ matrix.T
-    return np.asarray(product[:rows])
+    """`chunk @ matrix.T`, each number the same whatever stands beside it.
+
+    BLAS adds in an order that depends on a row's place, its neighbours and the processor, and rounds accordingly.
+    Here rows are whole numbers of at most `_GRID_BITS` bits times a power of two. By Cauchy and Schwarz no partial
+    sum of their products exceeds 52 bits, so that sums in double precision are exact in any order.
+    """
+    (left, left_exponent), (right, right_exponent) = _on_grid(chunk), _on_grid(matrix)
+    sums: Any = left @ right.T
+    scaled: Any = np.ldexp(sums, left_exponent[:, None] + right_exponent[None, :])
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _on_grid(rows: Floats) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Rows as whole numbers times 2 to the power of an exponent per row: rounded to 2^-25 of a row's norm."""
+    exact = rows.astype(np.float64)
+    _, exponents = np.frexp(np.sqrt((exact**2).sum(axis=1)))
+    exponents = (exponents - _GRID_BITS).astype(np.int32)
+    return np.rint(np.ldexp(exact, -exponents[:, None])), exponents

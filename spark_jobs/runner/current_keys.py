@@ -17,7 +17,9 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     if tables.exists(stage_runs.TABLE):
         question = {"asks": "what finished last"}
         for dataset, table, run_key in tables.answer(stage_runs.TABLE, question, lambda: _finished(tables)):
-            current[dataset, table] = run_key
+            # The log still names tables that somebody has deleted, so that they are made again.
+            if tables.exists(TABLES[table]):
+                current[dataset, table] = run_key
     logged = {table for _, table in current}
     unlogged = [
         spec for spec in ALL_TABLES if spec.has_run_key and spec.name not in logged and tables.exists(spec)

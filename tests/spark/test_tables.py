@@ -229,6 +229,12 @@ def test_what_another_session_finished_is_seen(tables, spark):
         assert tables.current_run_keys() == {("test", "samples"): run_key}
 
 
+def test_a_deleted_table_is_not_current_whatever_the_log_says(tables, spark, tmp_path):
+    finish(tables, samples.TABLE, dataset="test", run_key="r1")
+    shutil.rmtree(tmp_path / "warehouse" / "samples")
+    assert Tables(spark, tables.warehouse).current_run_keys() == {}
+
+
 def test_a_warehouse_that_cannot_be_written_is_said_before_work(tmp_path):
     blocker = Path(tmp_path / "file")
     blocker.write_text("not a folder")
