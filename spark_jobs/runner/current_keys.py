@@ -18,7 +18,7 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
         question = {"asks": "what finished last"}
         for dataset, table, run_key in tables.answer(stage_runs.TABLE, question, lambda: _finished(tables)):
             # The log still names tables that somebody has deleted, so that they are made again.
-            if tables.exists(TABLES[table]):
+            if table not in TABLES or tables.exists(TABLES[table]):
                 current[dataset, table] = run_key
     logged = {table for _, table in current}
     unlogged = [
