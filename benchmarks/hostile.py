@@ -32,7 +32,7 @@ SAMPLE_TABLES = {
     table: maker_of(table)
     for stage in select([])
     for table in stage.writes
-    if "shard_id" in TABLES[table].columns
+    if "shard_id" in TABLES[table].columns and "gram" not in TABLES[table].columns
 }
 _NAMED = re.compile(r"'[^']*'|\"[^\"]*\"|\d[\d,.]*|0x[0-9a-f]+")
 _REASON_CHARACTERS = 110

@@ -208,7 +208,7 @@ class SpotTextConfig(Section):
         2560,
         ge=32,
         description="Longest side the detector sees, px (EasyOCR's default); a square image of it takes a "
-        "worker to 4 GB, of 1280 px to 2 GB",
+        "worker to 4 to 5.5 GB, of 1280 px to 2 GB",
     )
     mag_ratio: float = Field(1.0, gt=0, description="Magnification before detection (EasyOCR's default)")
     model_directory: Path | None = Field(

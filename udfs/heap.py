@@ -2,7 +2,7 @@
 
 Workers run with glibc's thresholds raised to gigabytes, because giving every large tensor back at once costs a
 fifth of the time. But a heap that is never trimmed grows with every other image size: freed blocks do not fit
-the next image's tensors. Between two batches nothing of it is needed.
+the next image's tensors. Between two batches, or two large images, nothing of it is needed.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from udfs import geometry
+from udfs.heap import trim_heap
 from udfs.image_codec import upright
 from udfs.weights import WeightFile, WeightsError
 
@@ -110,10 +111,11 @@ class SpottingModel:
         Returns:
             `assembled` of each image, in order.
         """
-        return [
-            assembled(self._read(image), width=image.rgb.shape[1], height=image.rgb.shape[0])
-            for image in prepared
-        ]
+        results: list[Result] = []
+        for image in prepared:
+            results.append(assembled(self._read(image), width=image.rgb.shape[1], height=image.rgb.shape[0]))
+            trim_heap()  # what a large image leaves behind seldom fits the next one
+        return results
 
 
 def resolve(name: str, **options: Any) -> SpotterFactory:
