@@ -179,6 +179,8 @@ def test_the_log_keeps_what_ran(tables):
 
 
 def test_logs_of_one_commit_are_one_version_also_after_an_error(tables):
+    tables.create(stat_overall.TABLE)
+
     def log_two(*, fails):
         with LogCommit(tables) as commit:
             for spec in (stat_overall.TABLE, samples.TABLE):
