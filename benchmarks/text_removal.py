@@ -5,18 +5,23 @@
 The loop reads and decodes an image, fills the whole image with `cv2.inpaint` once per variant, and embeds the
 caption and each picture by itself, with torch's own threads. The stage does what it does in a pipeline: plan,
 donors, slices, one fused call, commits. It writes into the warehouse given, under a seed of its own; `--limit`
-takes that many shards. A small job warms Spark up. Weights are random: they cost what real ones
-cost. All scores of both are compared. Prints a Markdown table; the phases are seconds of the tasks, which overlap.
+takes that many shards. A small job warms Spark up. Weights are random: they cost what real ones cost. All scores
+of both are compared. Threads that wait for each other on a loaded machine spend CPU seconds on it: compare those
+with `--threads 1`. Prints a Markdown table; the phases are seconds of the tasks, which overlap.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from benchmarks.inpainting import (
     add_arguments,
@@ -52,21 +57,34 @@ def plain_loop(rows: Sequence[dict[str, Any]], clip: Any) -> dict[str, dict[str,
     return scores
 
 
-def staged(spark: Any, config: RunConfig) -> tuple[float, StageReport, dict[str, dict[str, Any]]]:
-    """Seconds, report and rows of the stage."""
+def rows_made(spark: Any, config: RunConfig, report: StageReport) -> dict[str, dict[str, Any]]:
+    """The stage's rows by sample."""
     from schemas import text_removal_scores
-    from spark_jobs.stages.remove_text import run
     from spark_jobs.tables import Tables
 
-    started = time.perf_counter()
-    report = run(spark, config)
-    seconds = time.perf_counter() - started
     assert report.rows, "the stage had nothing to do: give a fresh copy of the warehouse"
     table = text_removal_scores.TABLE
     rows = Tables(spark, config.warehouse).read(
         table, dataset=config.dataset_name, run_key=report.run_keys[table.name]
     )
-    return seconds, report, {row["sample_id"]: row.asDict() for row in rows.collect()}
+    return {row["sample_id"]: row.asDict() for row in rows.collect()}
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process, and of those that it started: Spark and its workers."""
+    driver = psutil.Process()
+    total = sum(driver.cpu_times()[:2])
+    for process in driver.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])  # with the children that have ended
+    return float(total)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """The result, seconds by the clock, CPU seconds."""
+    started, cpu = time.perf_counter(), cpu_seconds()
+    result = work()
+    return result, time.perf_counter() - started, cpu_seconds() - cpu
 
 
 def with_model(config: RunConfig, model: str) -> RunConfig:
@@ -92,21 +110,33 @@ def difference(expected: Mapping[str, Mapping[str, float]], rows: Mapping[str, M
     return worst
 
 
+def say(line: str) -> None:
+    """Print a line at once: a model takes minutes."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Parse the command line, measure, print the table."""
     parser = argparse.ArgumentParser(description="The stage remove_text against a plain loop.")
     add_arguments(parser)
     parser.add_argument("--models", nargs="+", default=["parrot-tiny", "ViT-B-32"])
+    parser.add_argument("--threads", type=int, help="torch threads of the loop; none: torch's own number")
     arguments = parser.parse_args()
+    import torch
+
     from spark_jobs.stages.embed import clips_of
+    from spark_jobs.stages.remove_text import run
 
     warnings.filterwarnings("ignore")
     arguments.limit = arguments.limit or 1
-    out = [
-        "| model | samples | pictures | loop, s | stage, s | ratio | read | decode and fill | infer "
-        "| largest difference |"
-    ]
-    out.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    say(
+        "| model | samples | pictures | loop, s | stage, s | ratio | loop, CPU s | stage, CPU s "
+        "| read | decode and fill | infer | largest difference |"
+    )
+    say("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with profiled(arguments) as (spark, profile):
         spark.range(1000).selectExpr("sum(id)").collect()
         configs = {model: with_model(profile, model) for model in arguments.models}
@@ -114,17 +144,15 @@ def main() -> None:
         for model, config in configs.items():
             clip = clips_of(config.embed, config.remove_text.models)[0].load()
             plain_loop(rows[:2], clip)
-            started = time.perf_counter()
-            expected = plain_loop(rows, clip)
-            loop_seconds = time.perf_counter() - started
-            seconds, report, found = staged(spark, config)
+            expected, loop, loop_cpu = timed(partial(plain_loop, rows, clip))
+            report, stage, stage_cpu = timed(partial(run, spark, config))
+            found = rows_made(spark, config, report)
             phases = " | ".join(f"{report.phase_seconds[name]:.1f}" for name in ("read", "decode", "infer"))
             pictures = sum(len(scores) for scores in expected.values())
-            out.append(
-                f"| {model} | {report.rows} | {pictures} | {loop_seconds:.1f} | {seconds:.1f} "
-                f"| {loop_seconds / seconds:.2f}x | {phases} | {difference(expected, found):.1e} |"
+            say(
+                f"| {model} | {report.rows} | {pictures} | {loop:.1f} | {stage:.1f} | {loop / stage:.2f}x "
+                f"| {loop_cpu:.1f} | {stage_cpu:.1f} | {phases} | {difference(expected, found):.1e} |"
             )
-    sys.stdout.write("\n".join(out) + "\n")
 
 
 if __name__ == "__main__":
