@@ -123,7 +123,6 @@ class Tables:
         Raises:
             WarehouseError: If columns do not fit the schema, or another writer was faster.
         """
-        self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
         predicate = f"dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)}"
         if shards is not None:
             predicate += f" AND shard_id IN ({', '.join(_quoted(shard) for shard in shards)})"
@@ -138,11 +137,11 @@ class Tables:
         Raises:
             WarehouseError: If columns do not fit the schema, or another writer was faster.
         """
-        self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
         predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in where.items())
         return self._replace(spec, frame, predicate)
 
     def _replace(self, spec: TableSpec, frame: DataFrame, predicate: str) -> int:
+        self._check_columns(spec, dict(frame.dtypes), where="the rows to write")
         writer = frame.select(*spec.columns).write.format("delta")
         # To look for what a new table holds takes several jobs. Where writers are not locked out, Delta's check of
         # replacements must keep them apart.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,9 +130,10 @@ def fit_pca(vectors: Floats, dimensions: int) -> tuple[Floats, Floats]:
 def project(vectors: Floats, mean: Floats, components: Floats) -> Floats:
     """Coordinates of vectors along the components, shape (points, dimensions), float32."""
     projected = np.empty((len(vectors), len(components)), np.float32)
+    axes = _on_grid(components).T
     for first in range(0, len(vectors), _CHUNK):
         chunk = vectors[first : first + _CHUNK]
-        projected[first : first + _CHUNK] = _product(chunk - mean, components)
+        projected[first : first + _CHUNK] = _on_grid(chunk - mean) @ axes
     return projected
 
 
@@ -281,31 +281,25 @@ def nearest(points: Floats, centroids: Floats) -> tuple[NDArray[np.int32], Float
     clusters = np.empty(len(points), np.int32)
     distances = np.empty(len(points), np.float32)
     half_norms = (centroids.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
+    targets = _on_grid(centroids).T
     for first in range(0, len(points), _CHUNK):
         chunk = points[first : first + _CHUNK]
+        products = (_on_grid(chunk) @ targets).astype(np.float32)
         # |p - c|^2 / 2 without the point's own norm, which changes no order.
-        found = (half_norms - _product(chunk, centroids)).argmin(axis=1)
+        found = (half_norms - products).argmin(axis=1)
         clusters[first : first + _CHUNK] = found
         distances[first : first + _CHUNK] = np.sqrt(((chunk - centroids[found]) ** 2).sum(axis=1))
     return clusters, distances
 
 
-def _product(chunk: Floats, matrix: Floats) -> Floats:
-    """`chunk @ matrix.T`, each number the same whatever stands beside it.
+def _on_grid(rows: Floats) -> NDArray[np.float64]:
+    """Rows rounded to `_GRID_BITS` bits below their norms, so that products of two of them are exact.
 
     BLAS adds in an order that depends on a row's place, its neighbours and the processor, and rounds accordingly.
-    Here rows are whole numbers of at most `_GRID_BITS` bits times a power of two. By Cauchy and Schwarz no partial
-    sum of their products exceeds 52 bits, so that sums in double precision are exact in any order.
+    All entries of a row are multiples of one power of two here. By Cauchy and Schwarz no partial sum of two rows'
+    products has more than 52 bits of the product of their units: sums in double precision are exact in any order.
     """
-    (left, left_exponent), (right, right_exponent) = _on_grid(chunk), _on_grid(matrix)
-    sums: Any = left @ right.T
-    scaled: Any = np.ldexp(sums, left_exponent[:, None] + right_exponent[None, :])
-    return np.asarray(scaled, dtype=np.float32)
-
-
-def _on_grid(rows: Floats) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Rows as whole numbers times 2 to the power of an exponent per row: rounded to 2^-25 of a row's norm."""
     exact = rows.astype(np.float64)
     _, exponents = np.frexp(np.sqrt((exact**2).sum(axis=1)))
-    exponents = (exponents - _GRID_BITS).astype(np.int32)
-    return np.rint(np.ldexp(exact, -exponents[:, None])), exponents
+    units = np.ldexp(1.0, exponents - _GRID_BITS)[:, None]
+    return np.asarray(np.rint(exact / units) * units)
