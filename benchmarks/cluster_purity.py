@@ -24,7 +24,8 @@ from spark_jobs.config import RunConfig, load_config
 from spark_jobs.pipeline import select
 from spark_jobs.session import open_session
 from spark_jobs.stages.embed import model_notes
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "laion_like"
 DATASET = "laion_like"
@@ -68,7 +69,7 @@ def read_kinds() -> dict[str, str]:
 
 def read_assignments(tables: Tables, config: RunConfig) -> tuple[str, dict[str, tuple[int, int]]]:
     """The CLIP model, and cluster and group of each clustered sample by the source's sample id."""
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
 
     def read(spec: TableSpec) -> DataFrame:
         return tables.read(spec, dataset=config.dataset_name, run_key=current[DATASET, spec.name])

@@ -19,7 +19,8 @@ from spark_jobs.commands.run import check, run_stages
 from spark_jobs.config import load_config
 from spark_jobs.pipeline import select
 from spark_jobs.session import open_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.tokens import normalised_words
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "laion_like"
@@ -49,7 +50,7 @@ def read_truth() -> list[dict]:
 
 def measured_rates(tables: Tables) -> dict[str, float]:
     """CoTR by the source's sample id, where there is one."""
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     described = tables.read(samples.TABLE, dataset=DATASET, run_key=current[DATASET, "samples"])
     overlap = tables.read(caption_overlap.TABLE, dataset=DATASET, run_key=current[DATASET, "caption_overlap"])
     joined = described.select("sample_id", "source_id").join(overlap.select("sample_id", "cotr"), "sample_id")

@@ -27,7 +27,7 @@ from spark_jobs.config import load_config
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.session import open_session
 from spark_jobs.stages.curate import run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 ROWS_PER_SHARD = 100_000
 CONDITIONS = (

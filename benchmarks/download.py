@@ -34,7 +34,8 @@ from schemas._table import TableSpec
 from spark_jobs.config import load_config
 from spark_jobs.pipeline import maker_of, select
 from spark_jobs.session import open_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from tests.builders import image_bytes, png_that_claims
 from tests.loopback import Loopback, serving
 
@@ -245,7 +246,7 @@ class Trial:
 
     def _rows(self, table: str) -> dict[str, dict[str, Any]]:
         """Rows of the current run key by SAMPLE_ID; none is missing and none is there twice."""
-        current = self._tables.current_run_keys()
+        current = current_run_keys(self._tables)
 
         def read(spec: TableSpec) -> Any:
             return self._tables.read(spec, dataset=DATASET, run_key=current[DATASET, spec.name])
@@ -302,7 +303,7 @@ class Trial:
         )
 
     def _rate(self, images: Rows) -> str:
-        current = self._tables.current_run_keys()[DATASET, "images"]
+        current = current_run_keys(self._tables)[DATASET, "images"]
         runs = self._tables.read(TABLES["stage_runs"]).where(F.col("run_key") == current)
         seconds = runs.where("stage = 'download'").agg(F.max("seconds")).first()[0]
         fetched = sum(row["status"] == "ok" for row in images.values())

@@ -22,7 +22,8 @@ from schemas import TABLES
 from spark_jobs.config import load_config
 from spark_jobs.pipeline import maker_of, select
 from spark_jobs.session import open_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from tests.builders import write_captions
 from tests.hostile import hostile_images
 
@@ -83,7 +84,7 @@ def count(warehouse: Path, names: list[str]) -> None:
     """Compare every sample-level table with the files, and print the failed rows by reason."""
     config = load_config(options={"warehouse": str(warehouse), "dataset": DATASET})
     tables = Tables(open_session(config.session), config.warehouse)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     keys: dict[str, str] = {}
     for table, stage in SAMPLE_TABLES.items():
         if (DATASET, table) not in current:

@@ -81,10 +81,11 @@ def stage_rows(spark: Any, config: RunConfig) -> list[dict[str, Any]]:
     from schemas import samples
     from spark_jobs.runner.pending import sample_shards
     from spark_jobs.stages.remove_text import INPUTS, with_donors
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
+    from spark_jobs.warehouse.views import current_run_keys
 
     tables, dataset = Tables(spark, config.warehouse), config.dataset_name
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     keys = ["shard_id", "sample_id"]
 
     def read(spec: Any) -> Any:

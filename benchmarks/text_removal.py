@@ -60,7 +60,7 @@ def plain_loop(rows: Sequence[dict[str, Any]], clip: Any) -> dict[str, dict[str,
 def rows_made(spark: Any, config: RunConfig, report: StageReport) -> dict[str, dict[str, Any]]:
     """The stage's rows by sample."""
     from schemas import text_removal_scores
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
     assert report.rows, "the stage had nothing to do: give a fresh copy of the warehouse"
     table = text_removal_scores.TABLE

@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 
 from spark_jobs.sections import SessionConfig
 from spark_jobs.session import open_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import register_views
 from udfs.guarded_decode import decode
 from udfs.image_codec import DecodeLimits
 from udfs.image_refs import ImageRef, read_images
@@ -23,7 +24,7 @@ DATASET = os.environ.get("PARROT_DATASET", "demo")
 TYPES = ("no_text", "text_not_concurrent", "concurrent")
 
 spark = open_session(SessionConfig())
-print("Tables and views:", ", ".join(Tables(spark, WAREHOUSE).register_views()))
+print("Tables and views:", ", ".join(register_views(Tables(spark, WAREHOUSE))))
 
 # COMMAND ----------
 

@@ -336,8 +336,8 @@ def demo(
 
 
 def _require_warehouse(warehouse: str) -> None:
-    from spark_jobs.config import is_catalog
     from spark_jobs.errors import WarehouseError
+    from spark_jobs.warehouse.addresses import is_catalog
 
     if not is_catalog(warehouse) and "://" not in warehouse and not Path(warehouse).is_dir():
         raise WarehouseError(

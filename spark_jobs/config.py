@@ -32,6 +32,7 @@ from spark_jobs.sections import (
     TrackingConfig,
 )
 from spark_jobs.subsets.definition import CurateConfig
+from spark_jobs.warehouse.addresses import is_catalog
 
 
 class RunConfig(Section):
@@ -89,11 +90,6 @@ class RunConfig(Section):
     def is_catalog(self) -> bool:
         """Whether the warehouse is `catalog.schema` rather than a folder or URI."""
         return is_catalog(self.warehouse)
-
-
-def is_catalog(warehouse: str) -> bool:
-    """Whether a warehouse names a catalog's schema: two words joined by a dot, and no such folder."""
-    return bool(re.fullmatch(r"\w+\.\w+", warehouse)) and not Path(warehouse).exists()
 
 
 def load_config(

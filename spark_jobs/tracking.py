@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.config import is_catalog
 from spark_jobs.errors import TrackingError
+from spark_jobs.warehouse.addresses import is_catalog
 
 if TYPE_CHECKING:
     from spark_jobs.config import RunConfig

@@ -16,7 +16,7 @@ from spark_jobs.export.job import run_export
 from spark_jobs.export.write_files import FileTask
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.subsets.build import content_hash
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import image_bytes, tar_bytes
 
 FORMATS = ("JPEG", "PNG", "WEBP")

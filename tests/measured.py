@@ -9,7 +9,7 @@ import pandas as pd
 
 from schemas import TABLES
 from spark_jobs.runner.run_log import RunLog
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 SHARDS = 4
 MAKERS = {

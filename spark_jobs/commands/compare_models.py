@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TextIO
 from spark_jobs import tracking
 from spark_jobs.commands.model_measures import Measures, measures_by_model
 from spark_jobs.errors import ConfigError, StageError
-from spark_jobs.report.model_figure import model_plot
+from spark_jobs.report.figures.model_comparison import model_plot
 from spark_jobs.runner.progress import console, output_console
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,7 +14,8 @@ from spark_jobs.pipeline import Stage
 from spark_jobs.runner.pending import ShardWork, plan_work
 from spark_jobs.runner.progress import console, duration
 from spark_jobs.stages.ingest import RUN_KEY, made_current, plan_ingest
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,7 +64,7 @@ class _Planner:
     def __init__(self, tables: Tables, config: RunConfig) -> None:
         self._tables = tables
         self._config = config
-        self._current = tables.current_run_keys()
+        self._current = current_run_keys(tables)
         self._pending: dict[str, dict[str, int | None]] = {}  # by table that would be written
         self.sentences: dict[str, None] = {}
 

@@ -12,7 +12,7 @@ from spark_jobs.export.base import Settings
 from spark_jobs.export.formats import FORMATS
 from spark_jobs.export.job import Export, Outcome, run_export
 from spark_jobs.runner.progress import console
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

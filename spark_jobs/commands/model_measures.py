@@ -17,11 +17,12 @@ from schemas._table import TableSpec
 from spark_jobs.sql.statistics import clip_score_steps
 from spark_jobs.sql.steps import Step, run_steps
 from spark_jobs.sql.text_removal import relative_score_steps, text_removal_steps
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 _SYNC = "vocabulary = 'caption_1gram' AND style = 'all' AND grouping = 'all'"
 
@@ -74,7 +75,7 @@ class _Reading:
     def __init__(self, tables: Tables, dataset: str) -> None:
         self._tables = tables
         self._dataset = dataset
-        self._current = tables.current_run_keys()
+        self._current = current_run_keys(tables)
 
     def current(self, spec: TableSpec) -> DataFrame | None:
         """A table's rows under its current run key; None where there are none."""

@@ -12,7 +12,9 @@ from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import parrot_version, run_id
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources import recognise
-from spark_jobs.tables import Tables, check_writable
+from spark_jobs.warehouse.addresses import check_writable
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import publish_views
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -68,7 +70,7 @@ def run_stages(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> l
             say(report)
             reports.append(report)
         tracking.metrics({f"{report.stage} seconds": report.seconds for report in reports})
-        Tables(spark, config.warehouse).publish_views()
+        publish_views(Tables(spark, config.warehouse))
     return reports
 
 

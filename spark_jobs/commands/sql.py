@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from spark_jobs.errors import ConfigError, ParrotError
 from spark_jobs.runner.progress import output_console
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import register_views
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,7 +54,7 @@ def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str,
         QueryError: If the query is not valid or fails.
     """
     tables = Tables(spark, config.warehouse)
-    names = tables.register_views()
+    names = register_views(tables)
     try:
         frame = spark.sql(query)
         _refuse_equal_names(frame.columns)

@@ -13,7 +13,8 @@ from spark_jobs.pipeline import STAGES
 from spark_jobs.runner.lineage import outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.pending import Input, RunKeys, input_shards, output_shards
 from spark_jobs.runner.progress import output_console
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,7 +28,7 @@ def print_status(spark: SparkSession, config: RunConfig) -> None:
     Below them, per dataset, which tables were made from older ones, and the command that mends it.
     """
     tables = Tables(spark, config.warehouse)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     last = _last_runs(tables)
     shown = Table("dataset", "table", "rows", "failed", "skipped", "shards done", "pending", "last run (UTC)")
     made_from = read_made_from(tables)

@@ -21,7 +21,8 @@ from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
 from spark_jobs.subsets.measures import MEASURE_TABLES
 from spark_jobs.subsets.selection import Selection
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -210,7 +211,7 @@ def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
     """The measures that are compared; null columns where the dataset has none."""
     from pyspark.sql import functions as F
 
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     for table, columns in (
         ("caption_overlap", {"image_type": "string", "cotr": "double"}),
         ("clip_embeddings", {"clip_score": "double"}),

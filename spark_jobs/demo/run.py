@@ -14,7 +14,8 @@ from spark_jobs.demo.corpus import read_truth, write_corpus
 from spark_jobs.pipeline import select
 from spark_jobs.runner.progress import console
 from spark_jobs.session import open_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.tokens import normalised_words
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
 
 def _measured(spark: SparkSession, config: RunConfig) -> Iterator[MeasuredRow]:
     tables = Tables(spark, config.warehouse)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     keys = ["shard_id", "sample_id"]
 
     def read(spec: TableSpec, *columns: str) -> DataFrame:

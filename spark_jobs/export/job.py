@@ -19,14 +19,14 @@ from spark_jobs.export.folder import Folder, Written
 from spark_jobs.export.manifest import ExportedFile, Manifest
 from spark_jobs.export.rows import FILE, Rows, current_tables, export_rows
 from spark_jobs.export.write_files import FileTask, write_files
-from spark_jobs.runner.keys import digest
 from spark_jobs.subsets.build import content_hash, members_of, stored_subset
 from spark_jobs.subsets.measures import MEASURE_TABLES
+from spark_jobs.warehouse.digest import digest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 # Provenance columns of `subsets` that the manifest holds elsewhere, or that say nothing of the members.
 _NOT_TOLD = frozenset(("dataset", "subset_id"))

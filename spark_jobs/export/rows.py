@@ -12,11 +12,12 @@ from spark_jobs.errors import ExportError
 from spark_jobs.pipeline import maker_of
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 FILE = "file"
 IMAGE_FAULT = "image_fault"
@@ -68,7 +69,7 @@ def current_tables(
     Raises:
         ExportError: If a required one is not there; names the stage to run.
     """
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     lacking = [table for table in required if (dataset, table) not in current]
     if lacking:
         raise ExportError(

@@ -1,1 +1,1 @@
-"""The HTML report: data in, one self-contained page out. No Spark here."""
+"""The HTML report. `read` asks the tables, `content` holds what was found, `figures` draw, `sections` lay out."""

@@ -10,8 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from spark_jobs.report import numbers, paper, summary
-from spark_jobs.report.clusters import cluster_view
+from spark_jobs.report import formatting, paper
 from spark_jobs.report.content import (
     IMAGE_TYPES,
     DatasetContent,
@@ -20,13 +19,15 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_type_bars
-from spark_jobs.report.figure_views import figure_views
-from spark_jobs.report.gallery import Card, card
-from spark_jobs.report.quantities import TABLE_1
-from spark_jobs.report.subsets import subset_views
-from spark_jobs.report.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
-from spark_jobs.report.text_removal import text_removal_view
+from spark_jobs.report.figures.distributions import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.sections import summary
+from spark_jobs.report.sections.clusters import cluster_view
+from spark_jobs.report.sections.gallery import Card, card
+from spark_jobs.report.sections.paper_figures import figure_views
+from spark_jobs.report.sections.subsets import subset_views
+from spark_jobs.report.sections.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
+from spark_jobs.report.sections.table_1 import TABLE_1
+from spark_jobs.report.sections.text_removal import text_removal_view
 
 _INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
 _RUN_KEY_CHARACTERS = 12
@@ -90,7 +91,7 @@ def render(content: ReportContent) -> str:
         figures=figure_views(content.datasets),
         run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
         score_columns=list(SCORE_COLUMNS.values()),
-        missing=numbers.MISSING,
+        missing=formatting.MISSING,
         sync_columns=SYNC_COLUMNS,
         published_sync=published_rows(),
     )
@@ -146,7 +147,7 @@ def _dataset_view(dataset: DatasetContent, index: int, warehouse: str) -> dict[s
         "scores": _score_views(dataset, index),
         "accounts": [_account_view(account) for account in dataset.accounts],
         "errors": [
-            {"stage": error.stage, "rows": numbers.count(error.rows), "error": _cut(error.error)}
+            {"stage": error.stage, "rows": formatting.count(error.rows), "error": _cut(error.error)}
             for error in dataset.errors[:_ERRORS_SHOWN]
         ],
         "errors_left_out": max(0, len(dataset.errors) - _ERRORS_SHOWN),
@@ -164,14 +165,14 @@ def _gaps(dataset: DatasetContent) -> list[str]:
     if row is None:
         return ["The overall statistics of this dataset have not been computed (no row in stat_overall)."]
     gaps = []
-    samples, not_spotted = numbers.number(row, "samples"), numbers.number(row, "not_spotted")
+    samples, not_spotted = formatting.number(row, "samples"), formatting.number(row, "not_spotted")
     if not_spotted:
-        share = numbers.percent(numbers.ratio(not_spotted, samples))
+        share = formatting.percent(formatting.ratio(not_spotted, samples))
         gaps.append(
-            f"{numbers.count(not_spotted)} of {numbers.count(samples)} samples ({share}) have no "
+            f"{formatting.count(not_spotted)} of {formatting.count(samples)} samples ({share}) have no "
             "text-spotting result and are not part of the rates; the accounting below says why."
         )
-    if numbers.number(row, "images") and numbers.number(row, "images_with_text") == 0:
+    if formatting.number(row, "images") and formatting.number(row, "images_with_text") == 0:
         gaps.append("No image shows text, so means over images with text do not exist.")
     return gaps
 
@@ -194,8 +195,8 @@ def _score_row(image_type: ImageType, rows: Iterable[Mapping[str, Any]]) -> dict
     row = next((row for row in rows if row["image_type"] == image_type.name), None)
     return {
         "image_type": image_type,
-        "images": numbers.count(numbers.number(row, "images") or 0),
-        "values": [numbers.score(numbers.number(row, column)) for column in SCORE_COLUMNS],
+        "images": formatting.count(formatting.number(row, "images") or 0),
+        "values": [formatting.score(formatting.number(row, column)) for column in SCORE_COLUMNS],
     }
 
 
@@ -203,8 +204,8 @@ def _account_view(account: StageAccount) -> dict[str, Any]:
     known = [rows for rows in (account.ok, account.failed, account.skipped) if rows is not None]
     return {
         "stage": account.stage,
-        "counts": [numbers.count(rows) for rows in (account.ok, account.failed, account.skipped)],
-        "total": numbers.count(sum(known) if known else None),
+        "counts": [formatting.count(rows) for rows in (account.ok, account.failed, account.skipped)],
+        "total": formatting.count(sum(known) if known else None),
         "has_failed": bool(account.failed),
     }
 

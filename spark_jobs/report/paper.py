@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spark_jobs.report.numbers import ratio
+from spark_jobs.report.formatting import ratio
 
 
 @dataclass(frozen=True)

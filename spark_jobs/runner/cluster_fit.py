@@ -16,12 +16,13 @@ from schemas import clip_embeddings, cluster_models
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
 from spark_jobs.runner.hash_sample import hash_sample
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import RunKeys
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.clustering import ClusterFitError, ClusterModel, FitSettings, check_k, fit
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def bring_model(
     report.run_keys[cluster_models.TABLE.name] = plan.run_key
     clusters, groups = model.sizes
     report.results.update(clusters=float(clusters), groups=float(groups))
-    if tables.current_run_keys().get((dataset, cluster_models.TABLE.name)) != plan.run_key:
+    if current_run_keys(tables).get((dataset, cluster_models.TABLE.name)) != plan.run_key:
         params = {"params": dict(plan.parameters), "reads": dict(plan.reads)}
         log = RunLog(
             tables,
@@ -166,7 +167,7 @@ def plan_fit(tables: Tables, config: RunConfig, *, current: RunKeys | None = Non
     Raises:
         StageError: If a dataset has no embeddings, or datasets were embedded in different ways.
     """
-    current = tables.current_run_keys() if current is None else current
+    current = current_run_keys(tables) if current is None else current
     own = config.dataset_name
     datasets = sorted({*(config.cluster.datasets or (own,))})
     keys = {dataset: _embeddings_key(current, dataset) for dataset in {own, *datasets}}

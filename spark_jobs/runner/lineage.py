@@ -11,7 +11,7 @@ from spark_jobs.pipeline import STAGES
 from spark_jobs.runner.pending import RunKeys
 
 if TYPE_CHECKING:
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 MadeFrom = Mapping[tuple[str, str, str], Mapping[str, str]]
 """Run keys of the tables that were read, by dataset, table and run key of what was made."""

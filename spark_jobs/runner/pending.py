@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from schemas._table import TableSpec
 from spark_jobs.errors import StageError
 from spark_jobs.pipeline import maker_of
-from spark_jobs.runner.keys import digest
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.weights import WeightFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 
 RunKeys = Mapping[tuple[str, str], str]
@@ -161,7 +162,7 @@ def plan_work(
         limit: Number of shards to sample, or None.
         current: Run keys to read, by dataset and table; None: the warehouse's current ones.
     """
-    upstream = upstream_of(tables.current_run_keys() if current is None else current, dataset, work.inputs)
+    upstream = upstream_of(current_run_keys(tables) if current is None else current, dataset, work.inputs)
     run_key = run_key_of(work, upstream)
     inputs = input_shards(tables, work.inputs, dataset, upstream)
     wanted = {shard.shard_id: shard for shard in inputs.ready}

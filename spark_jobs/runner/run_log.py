@@ -16,7 +16,7 @@ from spark_jobs import tracking
 
 if TYPE_CHECKING:
     from schemas._table import TableSpec
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 _FLUSH_SECONDS = 60.0  # a commit costs 1 to 2 s: short stages log once, long ones each minute
 

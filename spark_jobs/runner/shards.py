@@ -21,7 +21,8 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.slices import slice_frame
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.staging import stage_files
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -72,7 +73,7 @@ def _run_plan(
 ) -> None:
     started = time.monotonic()
     todo = [*plan.pending, *(plan.retries if config.retry_failed else [])]
-    is_current = tables.current_run_keys().get((report.dataset, work.output.name)) == plan.run_key
+    is_current = current_run_keys(tables).get((report.dataset, work.output.name)) == plan.run_key
     if not todo and not plan.orphans and is_current:
         return
     tables.create(work.output)

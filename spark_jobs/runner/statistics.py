@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs.pipeline import is_profiled
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sql.steps import Step, run_steps
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,7 +58,7 @@ def run_statistics(spark: SparkSession, config: RunConfig, statistics: tuple[Sta
     started = time.monotonic()
     tables = Tables(spark, config.warehouse)
     report = StageReport(stage="statistics", dataset=config.dataset_name)
-    plans = _plans(statistics, tables.current_run_keys(), report)
+    plans = _plans(statistics, current_run_keys(tables), report)
     with LogCommit(tables) as commit:
         for plan, input_key in _pending(tables, plans, report.dataset):
             _run_statistic(spark, tables, plan, report, input_key=input_key, commit=commit)
@@ -95,7 +96,7 @@ def _plans(
 
 def _pending(tables: Tables, plans: list[_Plan], dataset: str) -> list[tuple[_Plan, str]]:
     """The statistics to compute, each with its input key. One query for all inputs and all outputs."""
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     inputs = {name: run_key for plan in plans for name, run_key in plan.upstream.items()}
     outputs = {plan.statistic.output.name: plan.run_key for plan in plans}
     # What is not current is written again in any case, so that views show it: no need to look it up.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from spark_jobs.errors import SourceError
 from spark_jobs.sources import storage
-from spark_jobs.sources.base import Source, SourceOptions, SourceRecord, SourceShard, StoredImage
+from spark_jobs.sources.base import Source, SourceOptions, SourceRecord, SourceShard
 from spark_jobs.sources.cc_tsv import ConceptualCaptions
 from spark_jobs.sources.image_folder import ImageFolder
 from spark_jobs.sources.img2dataset_files import Img2datasetFiles
 from spark_jobs.sources.img2dataset_parquet import Img2datasetParquet
 from spark_jobs.sources.metadata_parquet import MetadataParquet
 from spark_jobs.sources.mmc4 import Mmc4
+from spark_jobs.sources.storage import StoredImage
 from spark_jobs.sources.webdataset import WebDataset
 
 __all__ = ["SOURCES", "Source", "SourceOptions", "SourceRecord", "SourceShard", "StoredImage", "recognise"]

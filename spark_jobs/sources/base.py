@@ -12,32 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from spark_jobs.sources.storage import StoredFile
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """Where an image's bytes lie, and what their header says.
-
-    Attributes:
-        uri: Absolute local path, or URI with protocol (`s3://...`), of the file that holds the image.
-        offset: First byte of the image in the file; None for a whole file.
-        length: Length in bytes; None for a whole file.
-        row: Row of a Parquet file, from 0; None elsewhere.
-        format: Pillow's name of the format that the first bytes show; None where unknown.
-        width: Real width, px, EXIF-upright; None where the header cannot be read.
-        height: Real height, px, EXIF-upright; None where the header cannot be read.
-        sha256: Hex digest of the stored bytes; None where they were not read.
-    """
-
-    uri: str
-    offset: int | None = None
-    length: int | None = None
-    row: int | None = None
-    format: str | None = None
-    width: int | None = None
-    height: int | None = None
-    sha256: str | None = None
+    from spark_jobs.sources.storage import StoredFile, StoredImage
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spark_jobs.sources.base import StoredImage
-from spark_jobs.sources.storage import safe_name
+from spark_jobs.sources.storage import StoredImage, safe_name
 from spark_jobs.sources.tar_index import TarScan
 from spark_jobs.sources.tar_samples import group_samples
 from udfs import guarded_decode

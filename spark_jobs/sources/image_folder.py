@@ -10,10 +10,10 @@ from typing import Any
 
 from spark_jobs.errors import SourceError
 from spark_jobs.sources import storage
-from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard, StoredImage
+from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
 from spark_jobs.sources.captions_file import CAPTIONS_EXTENSIONS, read_captions_file
 from spark_jobs.sources.metadata import CAPTION_COLUMNS, describe, to_text
-from spark_jobs.sources.storage import IMAGE_EXTENSIONS, StoredFile
+from spark_jobs.sources.storage import IMAGE_EXTENSIONS, StoredFile, StoredImage
 
 READER_VERSION = "folder-2"  # enters the fingerprint: raise it when records change for the same files
 

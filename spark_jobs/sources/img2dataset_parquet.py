@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from spark_jobs.errors import SourceError
 from spark_jobs.sources import storage
-from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard, StoredImage
+from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
 from spark_jobs.sources.img2dataset_table import RowKeys, file_record, image_record, wanted_columns
 from spark_jobs.sources.parquet_file import ParquetFault, first_columns, read_facts, read_rows
-from spark_jobs.sources.storage import StoredFile
+from spark_jobs.sources.storage import StoredFile, StoredImage
 from spark_jobs.sources.tar_samples import TarSample
 from udfs.image_refs import IMAGE_COLUMNS, image_column
 

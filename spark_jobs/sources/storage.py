@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from spark_jobs.errors import SourceError
-from spark_jobs.sources.base import StoredImage
 from udfs.guarded_decode import read_facts
 
 IMAGE_EXTENSIONS = frozenset(
@@ -49,6 +48,31 @@ class StoredFile:
     def extension(self) -> str:
         """Last extension, lower case, without the dot."""
         return extension_of(self.name)
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """Where an image's bytes lie, and what their header says.
+
+    Attributes:
+        uri: Absolute local path, or URI with protocol (`s3://...`), of the file that holds the image.
+        offset: First byte of the image in the file; None for a whole file.
+        length: Length in bytes; None for a whole file.
+        row: Row of a Parquet file, from 0; None elsewhere.
+        format: Pillow's name of the format that the first bytes show; None where unknown.
+        width: Real width, px, EXIF-upright; None where the header cannot be read.
+        height: Real height, px, EXIF-upright; None where the header cannot be read.
+        sha256: Hex digest of the stored bytes; None where they were not read.
+    """
+
+    uri: str
+    offset: int | None = None
+    length: int | None = None
+    row: int | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

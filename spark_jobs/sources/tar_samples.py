@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from spark_jobs.sources.base import StoredImage
 from spark_jobs.sources.metadata import Described, caption_text, describe
-from spark_jobs.sources.storage import IMAGE_EXTENSIONS, extension_of, stored_image
+from spark_jobs.sources.storage import IMAGE_EXTENSIONS, StoredImage, extension_of, stored_image
 from spark_jobs.sources.tar_index import TarMember
 
 # A sample is given when this many later keys have begun: more than an img2dataset shard holds, so within

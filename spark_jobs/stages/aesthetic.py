@@ -15,7 +15,8 @@ from spark_jobs.runner.hash_sample import matrix_of
 from spark_jobs.runner.pending import Input, ShardWork, upstream_of
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.aesthetic import AestheticHead, load_head
 from udfs.weights import WeightsError
 
@@ -95,7 +96,7 @@ def _check_model(tables: Tables, dataset: str, head: AestheticHead) -> list[str]
     Raises:
         StageError: If its vectors are not as wide as the head's.
     """
-    upstream = upstream_of(tables.current_run_keys(), dataset, INPUTS)
+    upstream = upstream_of(current_run_keys(tables), dataset, INPUTS)
     frame = tables.read(clip_embeddings.TABLE, dataset=dataset, run_key=upstream[clip_embeddings.TABLE.name])
     found = frame.where("status = 'ok' AND image_vector IS NOT NULL")
     rows = found.selectExpr("model", "size(image_vector) AS width").limit(1).collect()

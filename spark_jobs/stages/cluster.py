@@ -17,7 +17,7 @@ from spark_jobs.runner.hash_sample import matrix_of
 from spark_jobs.runner.pending import Input, RunKeys, ShardWork
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from spark_jobs.runner.run_log import LogCommit
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.subsets.build import build_subset
 from spark_jobs.subsets.definition import orders
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

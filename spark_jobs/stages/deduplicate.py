@@ -24,14 +24,15 @@ from schemas import clip_embeddings, cluster_assignments, near_duplicates
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
 from spark_jobs.runner.hash_sample import matrix_of
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import Input, output_shards, run_key_of, upstream_of
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.stages.cluster import assignment
 from spark_jobs.stages.embed import model_notes
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +63,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     tables = Tables(spark, config.warehouse)
     dataset = config.dataset_name
     report = StageReport(stage="deduplicate", dataset=dataset)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     upstream = upstream_of(current, dataset, _READS)
     embeddings, assignments = (
         tables.read(item.spec, dataset=dataset, run_key=upstream[item.spec.name]) for item in _READS

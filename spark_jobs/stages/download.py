@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from schemas import images, samples
-from spark_jobs.config import is_catalog
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
@@ -20,7 +19,9 @@ from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources.fetch import Fetched, FetchOptions, fetch_images
 from spark_jobs.sources.storage import absolute
 from spark_jobs.stages.ingest import RUN_KEY as INGEST_RUN_KEY
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.addresses import is_catalog
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.adapter import BATCH_COLUMN, KEY_COLUMNS
 from udfs.bounded_http import HttpLimits
 from udfs.image_codec import DecodeLimits
@@ -87,7 +88,7 @@ def check_installed() -> None:
 
 def is_needed(tables: Tables, dataset: str) -> bool:
     """Whether the source left samples without images, or an earlier download made the dataset's `images`."""
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     made = current.get((dataset, images.TABLE.name))
     if (dataset, samples.TABLE.name) not in current or made not in (None, INGEST_RUN_KEY):
         return True

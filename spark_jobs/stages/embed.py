@@ -12,7 +12,8 @@ from spark_jobs.runner.image_work import INPUTS, image_work
 from spark_jobs.runner.pending import ShardWork
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.clip_embedding import ClipFactory, resolve
 from udfs.weights import WeightsError
 
@@ -76,7 +77,7 @@ def keep_real_scores(spark: SparkSession, config: RunConfig, spec: TableSpec) ->
     if config.embed.pretrained is not None or "model" in config.embed.model_fields_set:
         return
     tables = Tables(spark, config.warehouse)
-    run_key = tables.current_run_keys().get((config.dataset_name, spec.name))
+    run_key = current_run_keys(tables).get((config.dataset_name, spec.name))
     if run_key is None:
         return
     rows_read = {"dataset": config.dataset_name, "run_key": run_key}

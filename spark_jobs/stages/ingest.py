@@ -12,7 +12,6 @@ from schemas import images, samples
 from schemas._table import TableSpec
 from spark_jobs import tracking
 from spark_jobs.errors import SourceError
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
 from spark_jobs.runner.run_log import LogCommit, RunLog, was_made_by
@@ -20,7 +19,9 @@ from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.sources import SOURCES, recognise
 from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
 from spark_jobs.sources.storage import absolute
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +85,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     plan = plan_ingest(tables, config)
     report.shards_kept = plan.kept
     report.notes += _notes(plan, refresh=config.refresh)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     # A run that was killed before its last log entry has written everything but is not known as finished.
     is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in made_current(tables, dataset))
     if plan.pending or not is_current or (plan.vanished and config.refresh):
@@ -96,7 +97,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
 
 def made_current(tables: Tables, dataset: str) -> list[TableSpec]:
     """The outputs whose current run key is ingest's: not `images` once `download` has completed them."""
-    run_key = tables.current_run_keys().get((dataset, images.TABLE.name))
+    run_key = current_run_keys(tables).get((dataset, images.TABLE.name))
     if run_key in (None, RUN_KEY):
         return list(_OUTPUTS)
     is_completed = was_made_by(tables, "download", dataset=dataset, run_key=run_key)

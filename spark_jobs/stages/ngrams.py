@@ -17,14 +17,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from schemas import caption_overlap, ngram_vocabulary, samples
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import Input, upstream_of
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.sql.ngrams import ngram_steps
 from spark_jobs.sql.steps import run_steps
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.tokens import normalised_words
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     run_key = digest({"stage": "ngrams", "params": params, "reads": upstream})
     report.run_keys[_OUTPUT.name] = run_key
     input_key = content_key(tables, report.dataset, upstream)
-    is_current = tables.current_run_keys().get((report.dataset, _OUTPUT.name)) == run_key
+    is_current = current_run_keys(tables).get((report.dataset, _OUTPUT.name)) == run_key
     is_done = _present_key(tables, report.dataset, run_key) == input_key
     if not (is_current and is_done):
         tables.create(_OUTPUT)
@@ -85,7 +86,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
 
 def _upstream(tables: Tables, report: StageReport) -> dict[str, str]:
     """Run keys by table read: captions always, overlap where it has been measured."""
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     upstream = upstream_of(current, report.dataset, (Input(samples.TABLE, {}),))
     overlap = current.get((report.dataset, caption_overlap.TABLE.name))
     if overlap is None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import fsspec
 
 from spark_jobs.errors import ConfigError, StageError
-from spark_jobs.report.collect import collect
 from spark_jobs.report.page import read_input_key, render
-from spark_jobs.report.source import Source
-from spark_jobs.runner.keys import digest
+from spark_jobs.report.read.collect import collect
+from spark_jobs.report.read.snapshot import Snapshot
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,20 +31,20 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         StageError: If nothing has been measured yet.
     """
     started = time.monotonic()
-    source = Source.of(Tables(spark, config.warehouse), config.report)
-    if not source.datasets:
+    snapshot = Snapshot.of(Tables(spark, config.warehouse), config.report)
+    if not snapshot.datasets:
         raise StageError(
             f"nothing to report: {config.warehouse} holds no ingested dataset. Run `parrot run` first"
         )
     target = report_location(config)
-    report = StageReport(stage="report", dataset=config.dataset or ", ".join(source.datasets))
-    report.notes += [f"report: {target}", *source.notes()]
+    report = StageReport(stage="report", dataset=config.dataset or ", ".join(snapshot.datasets))
+    report.notes += [f"report: {target}", *snapshot.notes()]
     if "://" not in target:
         report.artifacts.append(target)
-    input_key = digest(source.key())
+    input_key = digest(snapshot.key())
     if _present_key(target) != input_key:
-        _write(target, render(collect(source, input_key=input_key)))
-        report.results["datasets"] = float(len(source.datasets))
+        _write(target, render(collect(snapshot, input_key=input_key)))
+        report.results["datasets"] = float(len(snapshot.datasets))
         report.shards_done = 1
     report.seconds = time.monotonic() - started
     return report

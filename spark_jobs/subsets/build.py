@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import TABLES, subset_members, subsets
 from spark_jobs import tracking
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.subsets.definition import Order
 from spark_jobs.subsets.measures import KEY, is_costly, measures_frame, upstream_of_measures
 from spark_jobs.subsets.selection import Selected, Selection, select_members
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 _STATED = ("sentence", "source", "assumptions")  # of a definition; they say nothing of the members
 _LANGUAGE_MODEL = "langid.py, py3langid 0.2"
@@ -54,7 +55,7 @@ def build_subset(
         # A subset without members has a control without members.
         definition = definition.model_copy(update={"size": size or None} if size else {"predicate": "false"})
     selection = Selection(definition)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     upstream = upstream_of_measures(current, report.dataset, selection.measures, subset_id=order.subset_id)
     keys = _keys(tables, report.dataset, selection, upstream)
     name = f"{subsets.TABLE.name} {order.subset_id}"

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from spark_jobs.errors import StageError
 from spark_jobs.pipeline import STAGES, maker_of
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 Kind = Literal["number", "text", "boolean", "list"]
 KEY = ("shard_id", "sample_id")
@@ -206,7 +207,7 @@ def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> 
     models = _models(rows)
     if len(models) < 2:
         return rows
-    embedded = tables.current_run_keys().get((dataset, "clip_embeddings"))
+    embedded = current_run_keys(tables).get((dataset, "clip_embeddings"))
     own = tables.read(TABLES["clip_embeddings"], dataset=dataset, run_key=embedded)
     shared = [model for model in models if embedded is not None and model in _models(own)]
     if not shared:

@@ -16,7 +16,7 @@ from spark_jobs.commands.run import check, run_stages
 from spark_jobs.config import RunConfig, load_config
 from spark_jobs.pipeline import select
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.object_store import s3_store
 
 FOLDER = Path(__file__).parent
@@ -67,7 +67,7 @@ def images_in_store(folder: Path, monkeypatch, spark) -> Iterator[None]:
 
 def _report_module() -> str:
     """Where the report's key is made of the version, among others."""
-    return "spark_jobs.report.source"
+    return "spark_jobs.report.read.snapshot"
 
 
 def unpacked(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError, ModelError, StageError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.aesthetic import run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 OUTPUT = aesthetic_scores.TABLE
 COUNT = 40

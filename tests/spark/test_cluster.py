@@ -19,7 +19,8 @@ from spark_jobs.runner.pending import plan_work
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.cluster import plan_cluster, run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 SAMPLES, WIDTH, SHARDS = 3000, 32, 6
 BAD = 60  # rows without a vector
@@ -149,7 +150,7 @@ def test_other_parameters_live_beside_the_first_and_going_back_does_nothing(spar
     }
     assert counts == {one.run_keys[ASSIGNMENTS.name]: SAMPLES for one in (report, other)}
     assert run(spark, configured(warehouse)).rows == 0
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     assert {name: current["test", name] for name in report.run_keys} == report.run_keys
 
 
@@ -260,7 +261,7 @@ def test_vectors_that_will_change_mean_a_new_fit(spark, fitted):
     warehouse, _ = fitted
     tables = Tables(spark, str(warehouse))
     plan = plan_cluster(
-        tables, configured(warehouse), current=tables.current_run_keys(), is_input_pending=True
+        tables, configured(warehouse), current=current_run_keys(tables), is_input_pending=True
     )
     assert plan.model == "new fit, after embed"
     work = plan_work(tables, plan.work, dataset="test", limit=None)

@@ -7,12 +7,12 @@ import pytest
 from schemas import caption_overlap, clip_embeddings, cluster_assignments, samples
 from spark_jobs.commands.status import print_status
 from spark_jobs.config import load_config
-from spark_jobs.report.collect import collect
 from spark_jobs.report.content import FrequentError, StageAccount
-from spark_jobs.report.source import Source
+from spark_jobs.report.read.collect import collect
+from spark_jobs.report.read.snapshot import Snapshot
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
 
 IMAGES = 14
@@ -74,7 +74,7 @@ def put_assignments(spark, tables, keys, *, run_key):
 def collected(settings, tables, *overrides):
     options = {name: getattr(settings, name) for name in ("warehouse", "dataset")}
     config = load_config(options=options, overrides=overrides)
-    source = Source.of(tables, config.report)
+    source = Snapshot.of(tables, config.report)
     return collect(source, input_key="k").datasets[0].clusters, source.key()
 
 
@@ -86,7 +86,7 @@ def told(spark, settings, capsys):
 
 def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     settings, tables, keys = warehouse
-    content = collect(Source.of(tables, settings.report), input_key="k")
+    content = collect(Snapshot.of(tables, settings.report), input_key="k")
     assert content.notes == ()
     assert content.generation.models == ("m",)
     (shown,) = content.datasets
@@ -126,7 +126,7 @@ def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     assert outdated.is_outdated
     assert not outdated.galleries
     assert outdated.rows == clusters.rows
-    (note,) = Source.of(tables, settings.report).notes()
+    (note,) = Snapshot.of(tables, settings.report).notes()
     assert "test: what statistics made is of an older cluster_assignments than the current one" in note
     assert "`parrot run statistics report --dataset test`" in note
     status = told(spark, settings, capsys)
@@ -138,5 +138,5 @@ def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     tables = Tables(spark, settings.warehouse)
     renewed, _ = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
     assert not renewed.is_outdated
-    assert Source.of(tables, settings.report).notes() == ()
+    assert Snapshot.of(tables, settings.report).notes() == ()
     assert renewed.galleries.keys() == {0, 1}

@@ -15,7 +15,7 @@ from spark_jobs.commands.compare_models import compare_models
 from spark_jobs.errors import StageError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.sections import TrackingConfig
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 TABLE = text_removal_scores.TABLE
 

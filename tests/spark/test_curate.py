@@ -15,7 +15,7 @@ from spark_jobs.stages.curate import run
 from spark_jobs.subsets import draw
 from spark_jobs.subsets.definition import built_in
 from spark_jobs.subsets.draw import hash_cuts, lowest
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.measured import MAKERS, put_measures, synthetic
 from tests.subset_oracles import NAMES, first_by_hash, hashed, qualifying
 from udfs.language import languages

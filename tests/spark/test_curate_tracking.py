@@ -11,7 +11,7 @@ from schemas import subset_members, subsets
 from spark_jobs import tracking
 from spark_jobs.config import load_config
 from spark_jobs.stages.curate import run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.measured import put_measures, synthetic
 from tests.subset_oracles import first_by_hash, qualifying
 

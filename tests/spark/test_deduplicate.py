@@ -11,7 +11,7 @@ from spark_jobs.errors import StageError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.cluster import assignment
 from spark_jobs.stages.deduplicate import run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 WIDTH, CLUSTERS, SHARDS = 16, 5, 3
 OUTPUT = near_duplicates.TABLE
@@ -19,7 +19,7 @@ OUTPUT = near_duplicates.TABLE
 
 def put(tables, spec, rows, *, stage, run_key, partitions):
     tables.create(spec)
-    frame = tables._spark.createDataFrame(rows, spec.schema, verifySchema=False).repartition(partitions)
+    frame = tables.spark.createDataFrame(rows, spec.schema, verifySchema=False).repartition(partitions)
     tables.replace(spec, frame, dataset="test", run_key=run_key)
     log = RunLog(tables, spec, stage=stage, dataset="test", run_key=run_key, params={})
     log.add("finished", seconds=0.0, shards=0, counts={})

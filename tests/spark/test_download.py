@@ -13,7 +13,8 @@ from PIL import Image
 from schemas import clip_embeddings, images, samples
 from spark_jobs.errors import StageError
 from spark_jobs.stages import download, embed, ingest
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from tests.builders import image_bytes, png_that_claims, sound_pairs, write_shard
 from tests.loopback import serving
 
@@ -86,7 +87,7 @@ def configured(config, source, **settings):
 def image_rows(spark, config):
     """Rows of the current `images` by the end of their URL."""
     tables = Tables(spark, config.warehouse)
-    run_key = tables.current_run_keys()["test", "images"]
+    run_key = current_run_keys(tables)["test", "images"]
     urls = {row["sample_id"]: row["url"] for row in tables.read(samples.TABLE).collect()}
     rows = tables.read(images.TABLE, run_key=run_key).collect()
     assert len(rows) == len({row["sample_id"] for row in rows}) == len(urls)

@@ -15,7 +15,7 @@ from spark_jobs.export.folder import Folder
 from spark_jobs.export.job import run_export
 from spark_jobs.export.manifest import JOURNAL, MANIFEST
 from spark_jobs.export.verify import verify
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.exported import MEMBERS, build, drawn, exporter, failing_in, put_subset, put_table, wanted
 
 

@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from spark_jobs.export import job
 from spark_jobs.export.job import run_export
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.exported import MEMBERS, build, drawn, exporter, put_subset, wanted
 from tests.loopback import serving
 

@@ -14,7 +14,7 @@ from spark_jobs.export import folder, job
 from spark_jobs.export.job import run_export
 from spark_jobs.export.manifest import JOURNAL, MANIFEST
 from spark_jobs.export.verify import verify
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.exported import MEMBERS, drawn, failing_in, put_subset, wanted
 from tests.object_store import s3_store
 

@@ -15,7 +15,8 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.statistics import content_key
 from spark_jobs.sql.figures import AREA_LIMITS, COTR_MEASURES, MOST_WORDS
 from spark_jobs.stages import statistics
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 READ = (caption_overlap.TABLE, clip_embeddings.TABLE, cluster_assignments.TABLE)
 FIGURES = (
@@ -94,7 +95,7 @@ class Warehouse:
         return statistics.run(self.spark, config)
 
     def rows(self, table, dataset):
-        key = Tables(self.spark, self.path).current_run_keys()[dataset, table]
+        key = current_run_keys(Tables(self.spark, self.path))[dataset, table]
         frame = self.tables.read(TABLES[table], dataset=dataset, run_key=key)
         return pd.DataFrame([row.asDict() for row in frame.collect()], columns=frame.columns)
 

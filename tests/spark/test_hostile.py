@@ -9,7 +9,7 @@ import pytest
 from schemas import clip_embeddings, images, samples
 from spark_jobs.config import load_config
 from spark_jobs.stages import embed, ingest
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions
 from tests.hostile import chosen_images, hostile_tars
 

@@ -9,7 +9,8 @@ from spark_jobs.pipeline import select
 from spark_jobs.runner.image_work import INPUTS
 from spark_jobs.runner.pending import input_shards
 from spark_jobs.stages.ingest import RUN_KEY, run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from tests.builders import Pair, image_bytes, sound_pairs, write_captions, write_images, write_shard
 
 RUN_KEYS = {"samples": RUN_KEY, "images": RUN_KEY}
@@ -153,7 +154,7 @@ def test_an_ingest_killed_before_its_last_log_entry_is_finished_by_the_next(
         run(spark, ingest_config)
     report = run(spark, ingest_config)
     assert report.rows == 0
-    current = Tables(spark, ingest_config.warehouse).current_run_keys()
+    current = current_run_keys(Tables(spark, ingest_config.warehouse))
     assert {("test", "samples"), ("test", "images")} <= set(current)
 
 

@@ -11,7 +11,7 @@ from spark_jobs.runner.image_work import INPUTS
 from spark_jobs.runner.pending import ShardWork, input_shards
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.stages.ingest import RUN_KEY, run
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import sound_pairs, write_shard
 
 

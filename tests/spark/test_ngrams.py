@@ -14,7 +14,7 @@ from spark_jobs.config import load_config
 from spark_jobs.errors import StageError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ngrams
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from udfs.tokens import normalised_words
 
 

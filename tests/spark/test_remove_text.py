@@ -14,7 +14,7 @@ from spark_jobs.errors import ConfigError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.embed import clip_of, clips_of
 from spark_jobs.stages.remove_text import run, with_donors
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import image_bytes
 from udfs.image_codec import DecodeLimits, decode
 from udfs.inpainting import InpaintParams, inpaint

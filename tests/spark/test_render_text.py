@@ -15,7 +15,7 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.sql.synthetic_text import synthetic_text_steps
 from spark_jobs.stages import render_text
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from udfs.clip_embedding import resolve
 from udfs.text_rendering import STYLES
 

@@ -13,7 +13,8 @@ from spark_jobs.errors import StageError, WarehouseError
 from spark_jobs.runner.pending import Input, ShardWork, input_shards
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.shards import run_shards
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 LENGTHS = sample_table(
     "caption_lengths", "one caption's length", [column("length", IntegerType(), "Characters")]
@@ -121,7 +122,7 @@ def test_going_back_to_the_first_parameters_makes_them_current_without_work(spar
     run_shards(spark, config, work(params={"unit": "words"}))
     report = run_shards(spark, config, work())
     assert report.rows == 0
-    assert Tables(spark, config.warehouse).current_run_keys()["test", LENGTHS.name] == first
+    assert current_run_keys(Tables(spark, config.warehouse))["test", LENGTHS.name] == first
 
 
 def test_a_limit_takes_the_same_shards_each_time_and_the_rest_follows(spark, config, corpus):
@@ -209,7 +210,7 @@ def test_a_shard_that_is_being_written_is_neither_computed_nor_an_orphan(spark, 
     both = (Input(samples.TABLE, {"caption": "caption"}), Input(LENGTHS, {"length": "length"}))
     run_shards(spark, config, work())
     tables = Tables(spark, config.warehouse)
-    current = tables.current_run_keys()
+    current = current_run_keys(tables)
     upstream = {name: current["test", name] for name in (samples.TABLE.name, LENGTHS.name)}
     put_samples(spark, config, {**corpus, "b": ["two", "and a half"]})
     found = input_shards(tables, both, "test", upstream)

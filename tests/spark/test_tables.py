@@ -9,7 +9,9 @@ import pytest
 from schemas import caption_overlap, samples, stage_runs, stat_overall
 from spark_jobs.errors import StageError, WarehouseError
 from spark_jobs.runner.run_log import LogCommit, RunLog
-from spark_jobs.tables import Tables, check_writable
+from spark_jobs.warehouse.addresses import check_writable
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys, publish_views, register_views
 
 
 def sample_rows(spark, shards, *, dataset="test", run_key="r1", caption="a caption"):
@@ -123,7 +125,7 @@ def test_views_show_the_run_key_that_finished_last(tables, spark):
         tables.replace(samples.TABLE, frame, dataset="test", run_key=run_key, shards=["0"])
         finish(tables, samples.TABLE, dataset="test", run_key=run_key)
     finish(tables, samples.TABLE, dataset="test", run_key="r1")
-    names = tables.register_views()
+    names = register_views(tables)
     assert {"samples", "samples_all", "stage_runs"} <= set(names)
     assert {row["caption"] for row in spark.sql("SELECT caption FROM samples").collect()} == {"r1"}
     assert spark.sql("SELECT * FROM samples_all").count() == 4
@@ -131,7 +133,7 @@ def test_views_show_the_run_key_that_finished_last(tables, spark):
 
 def test_without_a_log_a_single_run_key_is_current(tables, spark):
     tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
-    assert tables.current_run_keys() == {("test", "samples"): "r1"}
+    assert current_run_keys(tables) == {("test", "samples"): "r1"}
 
 
 def test_a_second_writer_of_the_same_rows_stops(tables, spark, tmp_path):
@@ -156,13 +158,13 @@ def test_a_catalog_holds_name_all_and_the_current_rows_by_name(spark):
         tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
         assert spark.table("spark_catalog.parrot_test.samples_all").count() == 2
         assert captions(tables) == {"0-0": "a caption", "0-1": "a caption"}
-        tables.publish_views()
+        publish_views(tables)
         assert spark.table("spark_catalog.parrot_test.samples").count() == 2
         frame = sample_rows(spark, ["0"], run_key="r2", caption="newer")
         tables.replace(samples.TABLE, frame, dataset="test", run_key="r2", shards=["0"])
         for run_key in ("r1", "r2"):
             finish(tables, samples.TABLE, dataset="test", run_key=run_key)
-        tables.publish_views()
+        publish_views(tables)
         newest = spark.table("spark_catalog.parrot_test.samples").select("caption").distinct().collect()
         assert [row["caption"] for row in newest] == ["newer"]
         assert spark.table("spark_catalog.parrot_test.samples_all").count() == 4
@@ -195,7 +197,7 @@ def test_logs_of_one_commit_are_one_version_also_after_an_error(tables):
         log_two(fails=True)
     assert tables.version(stage_runs.TABLE) == version + 1
     assert tables.read(stage_runs.TABLE).count() == 4
-    assert tables.current_run_keys() == {("test", "stat_overall"): "r1", ("test", "samples"): "r1"}
+    assert current_run_keys(tables) == {("test", "stat_overall"): "r1", ("test", "samples"): "r1"}
 
 
 def test_a_table_is_asked_again_only_when_it_has_changed(tables, spark, tmp_path):
@@ -228,13 +230,13 @@ def test_what_another_session_finished_is_seen(tables, spark):
     other = Tables(spark, tables.warehouse)
     for run_key in ("r1", "r2"):
         finish(other, samples.TABLE, dataset="test", run_key=run_key)
-        assert tables.current_run_keys() == {("test", "samples"): run_key}
+        assert current_run_keys(tables) == {("test", "samples"): run_key}
 
 
 def test_a_deleted_table_is_not_current_whatever_the_log_says(tables, spark, tmp_path):
     finish(tables, samples.TABLE, dataset="test", run_key="r1")
     shutil.rmtree(tmp_path / "warehouse" / "samples")
-    assert Tables(spark, tables.warehouse).current_run_keys() == {}
+    assert current_run_keys(Tables(spark, tables.warehouse)) == {}
 
 
 def test_a_warehouse_that_cannot_be_written_is_said_before_work(tmp_path):

@@ -6,11 +6,11 @@ import numpy as np
 
 from schemas import caption_overlap, clip_embeddings, samples, spotted_text, text_removal_scores
 from spark_jobs.config import load_config
-from spark_jobs.report.collect import collect
-from spark_jobs.report.source import Source
+from spark_jobs.report.read.collect import collect
+from spark_jobs.report.read.snapshot import Snapshot
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
 
 RSA = [0.25, -0.125, 0.125, None]
@@ -106,7 +106,7 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
     put(spark, tables, text_removal_scores.TABLE, scores, params)
     statistics.run(spark, settings)
 
-    content = collect(Source.of(tables, settings.report), input_key="k")
+    content = collect(Snapshot.of(tables, settings.report), input_key="k")
     removal = content.datasets[0].text_removal
     assert removal.gallery_model == "M"  # the model of the embeddings
     assert [sample.rsa for sample in removal.drops] == [0.25, 0.125]

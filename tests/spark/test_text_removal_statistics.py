@@ -22,7 +22,7 @@ from spark_jobs.sql.text_removal import (
     text_removal_cluster_steps,
     text_removal_steps,
 )
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 
 def drawn_clusters(count, seed):

@@ -17,8 +17,9 @@ import typer.main
 import yaml
 
 from spark_jobs import cli
-from spark_jobs.config import is_catalog, load_config
+from spark_jobs.config import load_config
 from spark_jobs.pipeline import STAGES, select
+from spark_jobs.warehouse.addresses import is_catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 DATABRICKS = ROOT / "deploy" / "databricks"

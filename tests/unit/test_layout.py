@@ -139,7 +139,7 @@ def test_a_heavy_import_would_be_found():
 
 
 def test_only_tables_reads_and_writes_delta():
-    door = "spark_jobs/tables.py"
+    door = "spark_jobs/warehouse/tables.py"
     delta = {"DeltaTable", "saveAsTable", "insertInto", "format('delta')", "writeTo", "isDeltaTable"}
     trees = modules(*PACKAGES, "notebooks")
     assert set(uses(trees[door])) & delta, (

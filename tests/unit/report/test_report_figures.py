@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark_jobs.report.distributions import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.figures.distributions import TypeShares, clip_score_boxes, image_type_bars
 
 SHARES = {"no_text": 0.454, "text_not_concurrent": 0.212, "concurrent": 0.334}
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from spark_jobs.report.content import GallerySample, Reading
-from spark_jobs.report.gallery import (
+from spark_jobs.report.read.pictures import is_unsafe
+from spark_jobs.report.sections.gallery import (
     CAPTION_CHARACTERS,
     CO_EMB_COLOUR,
     OTHER_COLOUR,
@@ -20,7 +21,6 @@ from spark_jobs.report.gallery import (
     jpeg_data_uri,
     mark,
 )
-from spark_jobs.report.pictures import is_unsafe
 
 GREY = 128
 SQUARE = ((20.0, 20.0), (80.0, 20.0), (80.0, 80.0), (20.0, 80.0))

@@ -9,7 +9,7 @@ import pytest
 from removal_report_samples import MEANS
 
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
-from spark_jobs.report.model_figure import model_plot
+from spark_jobs.report.figures.model_comparison import model_plot
 
 LONG = "coca_ViT-L-14/mscoco_finetuned_laion2B-s13B-b90k"
 

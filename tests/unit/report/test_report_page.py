@@ -18,7 +18,7 @@ from report_samples import (
 from schemas import stat_clip_score, stat_overall
 from spark_jobs.report.content import DatasetContent, Generation, ReportContent
 from spark_jobs.report.page import SCORE_COLUMNS, render
-from spark_jobs.report.quantities import TABLE_1
+from spark_jobs.report.sections.table_1 import TABLE_1
 
 
 def test_every_overall_number_appears() -> None:

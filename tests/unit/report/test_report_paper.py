@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.report import numbers, paper
+from spark_jobs.report import formatting, paper
 
 
 @pytest.mark.parametrize("profile", paper.PROFILES, ids=lambda profile: profile.name)
@@ -28,7 +28,7 @@ def test_shares_derived_from_counts_are_those_the_paper_prints() -> None:
     row = paper.LAION_2B.row()
 
     shares = [
-        numbers.percent(row[name]) for name in ("share_with_text", "share_co_emb", "share_co_emb_of_text")
+        formatting.percent(row[name]) for name in ("share_with_text", "share_co_emb", "share_co_emb_of_text")
     ]
 
     assert shares == ["54.60%", "33.43%", "61.22%"]

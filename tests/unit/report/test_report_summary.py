@@ -10,7 +10,7 @@ from spark_jobs.cli import app
 from spark_jobs.pipeline import select
 from spark_jobs.report.content import RemovalContent
 from spark_jobs.report.page import coded
-from spark_jobs.report.summary import next_steps, sentence
+from spark_jobs.report.sections.summary import next_steps, sentence
 
 REAL = (score_row("no_text", 3, 0.2),)
 RANDOM = ({**score_row("no_text", 3, 0.2), "model": "parrot-tiny/random-0"},)

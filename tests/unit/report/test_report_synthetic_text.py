@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark_jobs.report.synthetic_text import (
+from spark_jobs.report.sections.synthetic_text import (
     PUBLISHED,
     SYNC_COLUMNS,
     VOCABULARIES,

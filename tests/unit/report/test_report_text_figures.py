@@ -8,9 +8,8 @@ from report_samples import HOSTILE, Document, dataset, page
 
 from schemas import TABLES
 from spark_jobs.pipeline import STAGES
-from spark_jobs.report.figure_views import FIGURE_TABLES, figure_views
-from spark_jobs.report.histograms import cotr_histograms, score_histograms
-from spark_jobs.report.text_figures import (
+from spark_jobs.report.figures.histograms import cotr_histograms, score_histograms
+from spark_jobs.report.figures.words_and_areas import (
     AreaScores,
     area_density,
     area_label,
@@ -18,6 +17,7 @@ from spark_jobs.report.text_figures import (
     word_areas,
     word_counts,
 )
+from spark_jobs.report.sections.paper_figures import FIGURE_TABLES, figure_views
 
 
 def text_of(svg):

@@ -20,14 +20,14 @@ from report_samples import Document, dataset, gallery_sample, page, table_rows
 
 from schemas.stat_relative_score import RELATIVE_SCORES
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
-from spark_jobs.report.paper import TABLE_2
-from spark_jobs.report.text_removal_figures import (
+from spark_jobs.report.figures.text_removal import (
     RELATIVE_LABELS,
     REMOVAL_TYPES,
     group_means,
     relative_histograms,
 )
-from spark_jobs.report.text_removal_reading import gallery_model, removed_text
+from spark_jobs.report.paper import TABLE_2
+from spark_jobs.report.read.text_removal import gallery_model, removed_text
 
 
 def removal_page(**changes: object) -> str:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from spark_jobs.config import RunConfig, is_catalog, load_config
+from spark_jobs.config import RunConfig, load_config
 from spark_jobs.errors import ConfigError
+from spark_jobs.warehouse.addresses import is_catalog
 
 
 def test_later_sources_win_file_then_options_then_set(tmp_path):

@@ -4,9 +4,9 @@ import pytest
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.pipeline import STAGES, STATISTICS, maker_of, makers_of, select
-from spark_jobs.runner.keys import digest
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.stages import statistics
+from spark_jobs.warehouse.digest import digest
 
 
 def test_every_table_read_is_written_by_an_earlier_stage():

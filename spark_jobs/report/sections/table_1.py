@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Quantity:
 
     def cell(self, row: Mapping[str, Any] | None) -> dict[str, str | None]:
         """The quantity of one dataset as printed: text, and the share under it where there is one."""
-        value = numbers.number(row, self.column)
-        share = numbers.number(row, self.share_column) if self.share_column else None
+        value = formatting.number(row, self.column)
+        share = formatting.number(row, self.share_column) if self.share_column else None
         return {
-            "text": numbers.percent(value) if self.is_share else numbers.count(value),
-            "share": None if share is None else numbers.percent(share),
+            "text": formatting.percent(value) if self.is_share else formatting.count(value),
+            "share": None if share is None else formatting.percent(share),
         }
 
 

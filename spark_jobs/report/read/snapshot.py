@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import TABLES
 from spark_jobs.pipeline import STAGES, STATISTICS
-from spark_jobs.report.subsets import subset_rows
+from spark_jobs.report.sections.subsets import subset_rows
 from spark_jobs.runner.lineage import Outdated, outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.statistics import content_key
+from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
 
     from spark_jobs.sections import ReportConfig
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 # Tables with one current run key; subsets have one each and are read by themselves.
 READ = tuple(
@@ -33,7 +34,7 @@ Rows = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Source:
+class Snapshot:
     """What a report is read from.
 
     Attributes:
@@ -55,15 +56,15 @@ class Source:
     subsets: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tables: Tables, config: ReportConfig) -> Source:
+    def of(cls, tables: Tables, config: ReportConfig) -> Snapshot:
         """All datasets of a warehouse."""
-        run_keys = tables.current_run_keys()
+        run_keys = current_run_keys(tables)
         datasets = tuple(sorted({dataset for dataset, table in run_keys if table == "samples"}))
         made_from = read_made_from(tables)
         outdated = {dataset: outdated_tables(dataset, run_keys, made_from) for dataset in datasets}
-        source = cls(tables, datasets, config, run_keys, outdated)
+        snapshot = cls(tables, datasets, config, run_keys, outdated)
         subsets = {dataset: subset_rows(tables, dataset) for dataset in datasets}
-        return replace(source, statistics=_statistics(source), subsets=subsets)
+        return replace(snapshot, statistics=_statistics(snapshot), subsets=subsets)
 
     def rows(self, name: str) -> DataFrame | None:
         """Current rows of a table, of every dataset shown that has any; None where none has."""
@@ -112,8 +113,8 @@ class Source:
         return keys
 
 
-def _statistics(source: Source) -> Rows:
-    frames = {name: frame for name in STATISTICS if (frame := source.rows(name)) is not None}
+def _statistics(snapshot: Snapshot) -> Rows:
+    frames = {name: frame for name in STATISTICS if (frame := snapshot.rows(name)) is not None}
     found: Rows = {}
     for name, rows in collect_together(frames).items():
         for row in rows:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from spark_jobs.report import numbers
-from spark_jobs.report.drawing import (
+from spark_jobs.report import formatting
+from spark_jobs.report.figures.svg import (
     DARK,
     INK,
     MUTED,
@@ -18,9 +18,9 @@ from spark_jobs.report.drawing import (
     TYPE_COLOURS,
     WHITE,
     heading,
+    inline_svg,
     one_line,
     panels,
-    svg,
 )
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     highest = max(2, *(co_emb for (_, co_emb), images in counts.items() if images))
     figure, ((axes,),) = panels(1, 1, row_in=1.3 + 0.32 * (highest + 1))
     note = (
-        f"n = {numbers.count(total)} images with text; {numbers.count(parroted)} of them "
-        f"({numbers.percent(parroted / total)}) show every word of their caption"
+        f"n = {formatting.count(total)} images with text; {formatting.count(parroted)} of them "
+        f"({formatting.percent(parroted / total)}) show every word of their caption"
     )
     heading(axes, name, note)
     for (caption, co_emb), images in sorted(counts.items()):
@@ -74,7 +74,7 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     axes.set_yticks(range(highest + 1), [*map(str, range(highest + 1 - len(above))), *above])
     axes.set_xlabel("distinct words of the caption", color=MUTED, fontsize=9)
     axes.set_ylabel("of these in the image", color=MUTED, fontsize=9)
-    return svg(
+    return inline_svg(
         figure, f"words-{key}", spoken=f"Caption words against co-emb words. {one_line(name)}: {note}."
     )
 
@@ -135,10 +135,10 @@ def area_density(lines: Sequence[AreaScores]) -> Markup | None:
     for (axes,), line in zip(grid, drawn, strict=True):
         peers = [other for other in drawn if other.model == line.model]
         title = f"{line.dataset} under {line.model}"
-        note = f"n = {numbers.count(_images(line))} images with co-emb text"
+        note = f"n = {formatting.count(_images(line))} images with co-emb text"
         if line.reference is not None:
             axes.axhline(line.reference, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.5)
-            note += f"; dashed: median of images without text, {numbers.score(line.reference)}"
+            note += f"; dashed: median of images without text, {formatting.score(line.reference)}"
         heading(axes, title, note)
         _density_cells(axes, line, step=_step(peers))
         _medians(axes, line)
@@ -146,9 +146,11 @@ def area_density(lines: Sequence[AreaScores]) -> Markup | None:
         axes.set_ylim(*_score_range(peers))
         axes.set_ylabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
         axes.set_xlabel("area of all co-emb words / area of the image", color=MUTED, fontsize=9)
-        told = ", ".join(f"{area_label(row)}: {numbers.score(row['p50'])}" for row in _sorted(line.bins))
+        told = ", ".join(f"{area_label(row)}: {formatting.score(row['p50'])}" for row in _sorted(line.bins))
         spoken.append(f"{one_line(title)}: {note}; median by area: {told}")
-    return svg(figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}.")
+    return inline_svg(
+        figure, "area-scores", spoken=f"CLIP score by area of co-emb text. {'; '.join(spoken)}."
+    )
 
 
 def _images(line: AreaScores) -> int:
@@ -248,8 +250,8 @@ def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
     for (axes,), (name, rows) in zip(grid, drawn, strict=True):
         words = {kind: sum(row["words"] for row in rows if row["co_emb"] is kind) for kind in (True, False)}
         note = (
-            f"filled: n = {numbers.count(words[True])} co-emb words; "
-            f"hollow: n = {numbers.count(words[False])} other words"
+            f"filled: n = {formatting.count(words[True])} co-emb words; "
+            f"hollow: n = {formatting.count(words[False])} other words"
         )
         heading(axes, name, note)
         for row in rows:
@@ -267,14 +269,14 @@ def word_areas(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | None:
         axes.set_ylabel("share of the kind's words", color=MUTED, fontsize=9)
         axes.set_xlabel("area of a single word / area of the image", color=MUTED, fontsize=9)
         spoken.append(f"{one_line(name)}: {note}")
-    return svg(figure, "word-areas", spoken=f"Area of single words. {'; '.join(spoken)}.")
+    return inline_svg(figure, "word-areas", spoken=f"Area of single words. {'; '.join(spoken)}.")
 
 
 def _co_emb_shares(rows: Sequence[Row]) -> dict[int, float | None]:
     shares = {}
     for place in sorted({row["bin"] for row in rows}):
         own = {row["co_emb"]: row["words"] for row in rows if row["bin"] == place}
-        shares[place] = numbers.ratio(own.get(True, 0), sum(own.values()))
+        shares[place] = formatting.ratio(own.get(True, 0), sum(own.values()))
     return shares
 
 
@@ -283,7 +285,7 @@ def area_label(row: Row) -> str:
     low = f"{row['low'] * 100:g}"
     return (
         f"{low}% and more"
-        if numbers.finite(row["high"]) is None
+        if formatting.finite(row["high"]) is None
         else f"{low}\N{EN DASH}{row['high'] * 100:g}%"
     )
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from spark_jobs.report import numbers, paper
+from spark_jobs.report import formatting, paper
 from spark_jobs.report.content import DatasetContent
 from spark_jobs.stages.embed import model_notes
 
@@ -19,20 +19,20 @@ def sentence(row: Mapping[str, Any] | None) -> str:
     Args:
         row: Row of `stat_overall`; None where there is none.
     """
-    images = numbers.number(row, "images")
+    images = formatting.number(row, "images")
     if not images:
         return "No image of this dataset has been profiled, so there are no rates to show."
-    with_text = numbers.percent(numbers.number(row, "share_with_text"))
-    parrots = numbers.percent(numbers.number(row, "share_co_emb"))
+    with_text = formatting.percent(formatting.number(row, "share_with_text"))
+    parrots = formatting.percent(formatting.number(row, "share_co_emb"))
     return (
-        f"Of {numbers.count(images)} images, {with_text} show text, and {parrots} have a caption that "
+        f"Of {formatting.count(images)} images, {with_text} show text, and {parrots} have a caption that "
         f"repeats at least one word that can be read in the image{_compared(row)}."
     )
 
 
 def _compared(row: Mapping[str, Any] | None) -> str:
-    share, published = numbers.number(row, "share_co_emb"), paper.LAION_2B.row()["share_co_emb"]
-    ratio = numbers.ratio(share, published)
+    share, published = formatting.number(row, "share_co_emb"), paper.LAION_2B.row()["share_co_emb"]
+    ratio = formatting.ratio(share, published)
     if ratio is None:
         return ""
     if abs(ratio - 1) <= _ABOUT_EQUAL:
@@ -42,14 +42,14 @@ def _compared(row: Mapping[str, Any] | None) -> str:
 
 def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """The three numbers of the summary, each beside the paper's; none where no image was profiled."""
-    if not numbers.number(row, "images"):
+    if not formatting.number(row, "images"):
         return []
 
     def count(column: str) -> str:
-        return numbers.count(numbers.number(row, column))
+        return formatting.count(formatting.number(row, column))
 
     def percent(column: str) -> str:
-        return numbers.percent(numbers.number(row, column))
+        return formatting.percent(formatting.number(row, column))
 
     published = paper.LAION_2B.row()
     told = (
@@ -76,7 +76,7 @@ def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
             "label": label,
             "value": percent(column),
             "detail": detail,
-            "paper": numbers.percent(published[column]),
+            "paper": formatting.percent(published[column]),
         }
         for label, column, detail in told
     ]
@@ -93,7 +93,7 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
         What each is for, and the command; the most useful first.
     """
     row = dataset.overall
-    if not numbers.number(row, "images"):
+    if not formatting.number(row, "images"):
         return [_step("Profile it", "run", dataset.name, warehouse)]
     steps = []
     if dataset.subsets:
@@ -106,7 +106,7 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
                 warehouse,
             )
         )
-    elif numbers.number(row, "images_with_co_emb_text"):
+    elif formatting.number(row, "images_with_co_emb_text"):
         steps.append(
             _step(
                 "Cut the parrot captions out, with random subsets of the same size to compare with",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import DatasetContent
-from spark_jobs.report.histograms import cotr_histograms, score_histograms
-from spark_jobs.report.text_figures import AreaScores, area_density, word_areas, word_counts
+from spark_jobs.report.figures.histograms import cotr_histograms, score_histograms
+from spark_jobs.report.figures.words_and_areas import AreaScores, area_density, word_areas, word_counts
 
 FIGURE_TABLES = (
     "stat_cotr_histogram",
@@ -53,7 +53,7 @@ def _named(datasets: Sequence[DatasetContent], table: str) -> list[tuple[str, Se
 def _area_lines(dataset: DatasetContent) -> list[AreaScores]:
     bins, cells = (dataset.figures.get(table, ()) for table in ("stat_text_area", "stat_text_area_score"))
     medians = {
-        row["model"]: numbers.number(row, "p50")
+        row["model"]: formatting.number(row, "p50")
         for row in dataset.clip_scores
         if row["image_type"] == "no_text"
     }

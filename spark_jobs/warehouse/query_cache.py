@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spark_jobs.config import is_catalog
-from spark_jobs.runner.keys import digest
+from spark_jobs.warehouse.addresses import is_local_folder
+from spark_jobs.warehouse.digest import digest
 
 _VERSION = 1  # changes when the same question of the same tables must have another answer
 
 
-class Answers:
+class QueryCache:
     """Answers of one warehouse: in files of a folder, where there is one, else for as long as the process lives."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -94,10 +94,10 @@ class Answers:
 
 
 @functools.cache
-def answers_of(warehouse: str) -> Answers:
+def query_cache_of(warehouse: str) -> QueryCache:
     """The answers of a warehouse, shared by the stages of a run; only a local folder keeps them for the next run."""
-    is_local = not is_catalog(warehouse) and "://" not in warehouse
-    return Answers(Path(warehouse).absolute() / "_answers" if is_local else None)
+    is_local = is_local_folder(warehouse)
+    return QueryCache(Path(warehouse).absolute() / "_answers" if is_local else None)
 
 
 def _name(table: str, question: Mapping[str, Any]) -> str:

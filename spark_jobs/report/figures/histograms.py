@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES
-from spark_jobs.report.drawing import INK, MUTED, PAPER, TYPE_COLOURS, heading, one_line, panels, svg
+from spark_jobs.report.figures.svg import (
+    INK,
+    MUTED,
+    PAPER,
+    TYPE_COLOURS,
+    heading,
+    inline_svg,
+    one_line,
+    panels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,17 +50,17 @@ def cotr_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | N
             own = [row for row in rows if row["measure"] == measure]
             total = _total(own, "images_with_text")
             row = name if axes is line[0] else ""
-            heading(axes, label, f"n = {numbers.count(total)} images with text", row=row)
-            shares = {row["bin"]: numbers.ratio(row["images_with_text"], total) or 0.0 for row in own}
+            heading(axes, label, f"n = {formatting.count(total)} images with text", row=row)
+            shares = {row["bin"]: formatting.ratio(row["images_with_text"], total) or 0.0 for row in own}
             _rate_bars(axes, own, shares)
             most = max(most, *shares.values(), 0.0)
             spoken.append(
-                f"{one_line(name)}, {label}: {numbers.percent(shares.get(0, 0.0))} at 0, "
-                f"{numbers.percent(shares.get(max(shares, default=0), 0.0))} in the highest bin"
+                f"{one_line(name)}, {label}: {formatting.percent(shares.get(0, 0.0))} at 0, "
+                f"{formatting.percent(shares.get(max(shares, default=0), 0.0))} in the highest bin"
             )
         line[0].set_ylabel("share of images", color=MUTED, fontsize=9)
     _share_axes(grid, most)
-    return svg(figure, "cotr-histogram", spoken=f"Distribution of CoTR. {'; '.join(spoken)}.")
+    return inline_svg(figure, "cotr-histogram", spoken=f"Distribution of CoTR. {'; '.join(spoken)}.")
 
 
 def _rate_bars(axes: Axes, rows: Sequence[Row], shares: Mapping[int, float]) -> None:
@@ -64,7 +73,7 @@ def _rate_bars(axes: Axes, rows: Sequence[Row], shares: Mapping[int, float]) -> 
         axes.bar(middle, shares[row["bin"]], width=0.048, facecolor=fill, edgecolor=edge, linewidth=1)
     zero = shares.get(0, 0.0)
     label: dict[str, Any] = {"fontsize": 8.5, "ha": "left", "va": "bottom", "color": INK}
-    axes.text(_ZERO_AT - 0.025, zero, f" {numbers.percent(zero)}", **label)
+    axes.text(_ZERO_AT - 0.025, zero, f" {formatting.percent(zero)}", **label)
     axes.set_xlim(-0.11, 1.02)
     axes.set_xticks([_ZERO_AT, 0.2, 0.4, 0.6, 0.8, 1.0], ["0", "20%", "40%", "60%", "80%", "100%"])
 
@@ -95,7 +104,7 @@ def score_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | 
             own = [row for row in rows if row["image_type"] == image_type.name]
             total = _total(own, "images")
             row = name if axes is line[0] else ""
-            heading(axes, image_type.label, f"n = {numbers.count(total)}", row=row)
+            heading(axes, image_type.label, f"n = {formatting.count(total)}", row=row)
             shares = _merged(own, step, total)
             left = [first * step / 100 for first in shares]
             colour = TYPE_COLOURS[image_type.name]
@@ -104,11 +113,11 @@ def score_histograms(datasets: Sequence[tuple[str, Sequence[Row]]]) -> Markup | 
             )
             axes.set_xlim((min(bins) // step) * step / 100, (max(bins) // step + 1) * step / 100)
             most = max(most, *shares.values(), 0.0)
-            spoken.append(f"{one_line(name)}, {image_type.label}: n = {numbers.count(total)}")
+            spoken.append(f"{one_line(name)}, {image_type.label}: n = {formatting.count(total)}")
         line[0].set_ylabel("share of the type's images", color=MUTED, fontsize=9)
         line[1].set_xlabel("CLIP score (cosine of image and caption)", color=MUTED, fontsize=9)
     _share_axes(grid, most)
-    return svg(figure, "score-histogram", spoken=f"CLIP scores by image type. {'; '.join(spoken)}.")
+    return inline_svg(figure, "score-histogram", spoken=f"CLIP scores by image type. {'; '.join(spoken)}.")
 
 
 def _has_models(datasets: Sequence[tuple[str, Sequence[Row]]]) -> bool:

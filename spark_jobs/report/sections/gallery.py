@@ -12,7 +12,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 from PIL import Image, ImageDraw
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import GallerySample, Point, Reading
 from udfs.tokens import normalised_spans
 
@@ -70,13 +70,13 @@ def card(sample: GallerySample) -> Card:
         width=None if thumbnail is None else thumbnail.width,
         height=None if thumbnail is None else thumbnail.height,
         caption=caption,
-        cut_from=numbers.count(len(sample.caption)) if too_long and sample.caption else None,
+        cut_from=formatting.count(len(sample.caption)) if too_long and sample.caption else None,
         spotted=Markup(" ").join(spotted) if spotted else None,
         spotted_left_out=max(0, len(readings) - SPOTTED_WORDS),
         measured=sample.image_type is not None,
-        cotr=numbers.percent(sample.cotr),
-        fuzzy_cotr=numbers.percent(sample.fuzzy_cotr),
-        clip_score=numbers.score(sample.clip_score),
+        cotr=formatting.percent(sample.cotr),
+        fuzzy_cotr=formatting.percent(sample.fuzzy_cotr),
+        clip_score=formatting.score(sample.clip_score),
         error=None if sample.error is None else _shown(sample.error),
         blurred=sample.unsafe and thumbnail is not None,
     )

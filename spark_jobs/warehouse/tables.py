@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas import ALL_TABLES
 from schemas._table import TableSpec
-from spark_jobs.config import is_catalog
 from spark_jobs.errors import StageError, WarehouseError
-from spark_jobs.runner.answers import answers_of
-from spark_jobs.runner.current_keys import current_run_keys
-from spark_jobs.runner.keys import digest
+from spark_jobs.warehouse.addresses import is_catalog, is_local_folder, quoted, spark_path
+from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.query_cache import query_cache_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -32,16 +30,16 @@ class Tables:
     """
 
     def __init__(self, spark: SparkSession, warehouse: str) -> None:
-        self._spark = spark
+        self.spark = spark
         self.warehouse = warehouse.rstrip("/")
-        self._in_catalog = is_catalog(warehouse)
-        self._has_locks = not self._in_catalog and "://" not in warehouse
+        self.in_catalog = is_catalog(warehouse)
+        self._has_locks = is_local_folder(warehouse)
         self._found: set[str] = set()
-        self._answers = answers_of(self.warehouse)
+        self._answers = query_cache_of(self.warehouse)
 
     def location(self, spec: TableSpec) -> str:
         """Path of the table, or its catalog name."""
-        if not self._in_catalog:
+        if not self.in_catalog:
             return f"{self.warehouse}/{spec.name}"
         return f"{self.warehouse}.{spec.name}{'_all' if spec.has_run_key else ''}"
 
@@ -54,12 +52,12 @@ class Tables:
     def _is_there(self, spec: TableSpec) -> bool:
         from delta.tables import DeltaTable
 
-        if self._in_catalog:
-            return self._spark.catalog.tableExists(self.location(spec))
-        path = _spark_path(self.location(spec))
+        if self.in_catalog:
+            return self.spark.catalog.tableExists(self.location(spec))
+        path = spark_path(self.location(spec))
         if self._has_locks and not os.path.isdir(f"{path}/_delta_log"):
             return False
-        return bool(DeltaTable.isDeltaTable(self._spark, path))
+        return bool(DeltaTable.isDeltaTable(self.spark, path))
 
     def create(self, spec: TableSpec) -> None:
         """Create the table with its column comments if it is not there; check its schema if it is.
@@ -71,7 +69,7 @@ class Tables:
             self._check_columns(spec, dict(self._open(spec).dtypes), where=self.location(spec))
             return
         try:
-            self._spark.sql(self._create_statement(spec))
+            self.spark.sql(self._create_statement(spec))
         except Exception as error:
             raise WarehouseError(
                 f"cannot create table {spec.name} in {self.warehouse}: {_first_line(error)}\n"
@@ -123,9 +121,9 @@ class Tables:
         Raises:
             WarehouseError: If columns do not fit the schema, or another writer was faster.
         """
-        predicate = f"dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)}"
+        predicate = f"dataset = {quoted(dataset)} AND run_key = {quoted(run_key)}"
         if shards is not None:
-            predicate += f" AND shard_id IN ({', '.join(_quoted(shard) for shard in shards)})"
+            predicate += f" AND shard_id IN ({', '.join(quoted(shard) for shard in shards)})"
         return self._replace(spec, frame, predicate)
 
     def replace_where(self, spec: TableSpec, frame: DataFrame, *, where: Mapping[str, str]) -> int:
@@ -137,7 +135,7 @@ class Tables:
         Raises:
             WarehouseError: If columns do not fit the schema, or another writer was faster.
         """
-        predicate = " AND ".join(f"{column} = {_quoted(value)}" for column, value in where.items())
+        predicate = " AND ".join(f"{column} = {quoted(value)}" for column, value in where.items())
         return self._replace(spec, frame, predicate)
 
     def _replace(self, spec: TableSpec, frame: DataFrame, predicate: str) -> int:
@@ -159,7 +157,7 @@ class Tables:
     def rows(self, spec: TableSpec, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
         """A frame of a few rows made on the driver."""
         values = [tuple(row[name] for name in spec.columns) for row in rows]
-        return self._spark.createDataFrame(values, spec.schema).coalesce(1)
+        return self.spark.createDataFrame(values, spec.schema).coalesce(1)
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""
@@ -202,13 +200,13 @@ class Tables:
         from py4j.protocol import Py4JError
 
         try:
-            jvm = self._spark.sparkContext._jvm
+            jvm = self.spark.sparkContext._jvm
             none = jvm.scala.Option.empty()  # type: ignore[union-attr]
-            if self._in_catalog:
+            if self.in_catalog:
                 return self._delta(spec)._jdt.deltaLog().update(False, none, none)
             logs = jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
-            path = _spark_path(self.location(spec))
-            return logs.forTable(self._spark._jsparkSession, path).update(False, none, none)
+            path = spark_path(self.location(spec))
+            return logs.forTable(self.spark._jsparkSession, path).update(False, none, none)
         except (Py4JError, TypeError, AttributeError):
             return None
 
@@ -220,52 +218,14 @@ class Tables:
         Returns:
             The Delta version written.
         """
-        name = _quoted(_empty_property(dataset, run_key))
-        self._spark.sql(f"ALTER TABLE {self._place(spec)} SET TBLPROPERTIES ({name} = {_quoted(input_key)})")
+        name = quoted(_empty_property(dataset, run_key))
+        self.spark.sql(f"ALTER TABLE {self._place(spec)} SET TBLPROPERTIES ({name} = {quoted(input_key)})")
         return self.version(spec)
 
     def empty_input_key(self, spec: TableSpec, *, dataset: str, run_key: str) -> str | None:
         """The input key that `note_empty` remembered last; None where it never did."""
-        rows = self._spark.sql(f"SHOW TBLPROPERTIES {self._place(spec)}").collect()
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self._place(spec)}").collect()
         return {row["key"]: row["value"] for row in rows}.get(_empty_property(dataset, run_key))
-
-    def current_run_keys(self) -> dict[tuple[str, str], str]:
-        """The run key that views show, by dataset and table: the one whose stage finished last.
-
-        Where the log does not know a table's dataset (it was deleted), its only run key is taken.
-        """
-        return current_run_keys(self)
-
-    def register_views(self) -> list[str]:
-        """Make every table readable by name: `NAME` for the current run keys, `NAME_all` for all.
-
-        Returns:
-            The names.
-        """
-        current = self.current_run_keys()
-        names = []
-        for spec in filter(self.exists, ALL_TABLES):
-            frame = self._open(spec)
-            if spec.has_run_key:
-                frame.createOrReplaceTempView(f"{spec.name}_all")
-                names.append(f"{spec.name}_all")
-                frame = frame.where(_current_rows(spec, current))
-            frame.createOrReplaceTempView(spec.name)
-            names.append(spec.name)
-        return names
-
-    def publish_views(self) -> None:
-        """In a catalog, point the views `NAME` to the current run keys for everybody; elsewhere nothing."""
-        if not self._in_catalog:
-            return
-        current = self.current_run_keys()
-        for spec in filter(self.exists, ALL_TABLES):
-            if spec.has_run_key:
-                self._spark.sql(
-                    f"CREATE OR REPLACE VIEW {self.warehouse}.{spec.name} "
-                    f"COMMENT {_quoted(f'A row is {spec.meaning}. Current run keys only.')} "
-                    f"AS SELECT * FROM {self.location(spec)} WHERE {_current_rows(spec, current)}"
-                )
 
     @contextlib.contextmanager
     def writing(self, spec: TableSpec, *, dataset: str, run_key: str) -> Iterator[None]:
@@ -296,38 +256,38 @@ class Tables:
     def _create_statement(self, spec: TableSpec) -> str:
         columns = ", ".join(
             f"{field.name} {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'} "
-            f"COMMENT {_quoted(field.metadata['comment'])}"
+            f"COMMENT {quoted(field.metadata['comment'])}"
             for field in spec.schema.fields
         )
         partitions = f" PARTITIONED BY ({', '.join(spec.partition_by)})" if spec.partition_by else ""
         statement = f"CREATE TABLE IF NOT EXISTS {self._place(spec)} ({columns}) USING DELTA{partitions}"
-        statement += f" COMMENT {_quoted(f'A row is {spec.meaning}.')}"
+        statement += f" COMMENT {quoted(f'A row is {spec.meaning}.')}"
         if "shard_id" in spec.columns:
             statement += f" TBLPROPERTIES ({_SHARD_PROPERTIES})"
         return statement
 
     def _place(self, spec: TableSpec) -> str:
         """The table in a statement."""
-        return self.location(spec) if self._in_catalog else f"delta.`{_spark_path(self.location(spec))}`"
+        return self.location(spec) if self.in_catalog else f"delta.`{spark_path(self.location(spec))}`"
 
     def _open(self, spec: TableSpec) -> DataFrame:
-        if self._in_catalog:
-            return self._spark.read.table(self.location(spec))
-        return self._spark.read.format("delta").load(_spark_path(self.location(spec)))
+        if self.in_catalog:
+            return self.spark.read.table(self.location(spec))
+        return self.spark.read.format("delta").load(spark_path(self.location(spec)))
 
     def _delta(self, spec: TableSpec) -> Any:
         from delta.tables import DeltaTable
 
-        if self._in_catalog:
-            return DeltaTable.forName(self._spark, self.location(spec))
-        return DeltaTable.forPath(self._spark, _spark_path(self.location(spec)))
+        if self.in_catalog:
+            return DeltaTable.forName(self.spark, self.location(spec))
+        return DeltaTable.forPath(self.spark, spark_path(self.location(spec)))
 
     def _save(self, spec: TableSpec, writer: Any) -> None:
         try:
-            if self._in_catalog:
+            if self.in_catalog:
                 writer.saveAsTable(self.location(spec))
             else:
-                writer.save(_spark_path(self.location(spec)))
+                writer.save(spark_path(self.location(spec)))
         except Exception as error:
             if "Concurrent" in str(error):
                 raise WarehouseError(
@@ -349,50 +309,9 @@ class Tables:
             raise WarehouseError(f"{where} does not fit table {spec.name}: " + "; ".join(faults))
 
 
-def check_writable(warehouse: str) -> None:
-    """Fail before any work starts if a local warehouse cannot be written.
-
-    Raises:
-        WarehouseError: If the folder cannot be made, or not be written.
-    """
-    if is_catalog(warehouse) or "://" in warehouse:
-        return
-    folder = Path(warehouse)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".parrot-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise WarehouseError(
-            f"cannot write the warehouse {warehouse}: {error.strerror or error}. "
-            "Give a folder that can be written: --warehouse DIR"
-        ) from error
-
-
-def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> str:
-    """Predicate on partition columns: the current run key of each dataset."""
-    rows = [
-        f"(dataset = {_quoted(dataset)} AND run_key = {_quoted(run_key)})"
-        for (dataset, table), run_key in sorted(current.items())
-        if table == spec.name
-    ]
-    return " OR ".join(rows) or "false"
-
-
 def _empty_property(dataset: str, run_key: str) -> str:
     # Names of datasets may hold what property names may not.
     return f"parrot.empty.{digest({'dataset': dataset, 'run_key': run_key})}"
-
-
-def _spark_path(location: str) -> str:
-    # Spark resolves relative paths against its own idea of a working directory.
-    return location if "://" in location else os.path.abspath(location)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import RemovalContent, RemovalSample
-from spark_jobs.report.gallery import card, draw_thumbnail, jpeg_data_uri
-from spark_jobs.report.paper import TABLE_2
-from spark_jobs.report.text_removal_figures import (
+from spark_jobs.report.figures.text_removal import (
     REMOVAL_TYPES,
     group_means,
     relative_histograms,
 )
+from spark_jobs.report.paper import TABLE_2
+from spark_jobs.report.sections.gallery import card, draw_thumbnail, jpeg_data_uri
 
 Row = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]
     return {
         "name": model,
         "rows": [_table_row(kind.name, kind.label, kind.meaning, by_type) for kind in REMOVAL_TYPES],
-        "has_groups": any(numbers.number(row, "groups") for row in by_type.values()),
+        "has_groups": any(formatting.number(row, "groups") for row in by_type.values()),
         "sentences": _sentences(relative),
         "by_group": group_means(clusters, key),
         "relative": relative_histograms(relative, key),
@@ -73,23 +73,23 @@ def _table_row(name: str, label: str, meaning: str, by_type: Mapping[str, Row]) 
     return {
         "label": label,
         "meaning": meaning,
-        "images": numbers.count(numbers.number(row, "images") or 0),
-        "plain": _with_spread(numbers.number(row, "mean"), numbers.number(row, "std")),
+        "images": formatting.count(formatting.number(row, "images") or 0),
+        "plain": _with_spread(formatting.number(row, "mean"), formatting.number(row, "std")),
         "over_groups": _with_spread(
-            numbers.number(row, "mean_over_groups"), numbers.number(row, "spread_over_groups")
+            formatting.number(row, "mean_over_groups"), formatting.number(row, "spread_over_groups")
         ),
-        "groups": numbers.count(numbers.number(row, "groups")),
+        "groups": formatting.count(formatting.number(row, "groups")),
         "paper": _with_spread(published.mean, published.spread),
     }
 
 
 def _with_spread(mean: float | None, spread: float | None) -> str:
     if mean is None:
-        return numbers.MISSING
+        return formatting.MISSING
     return (
-        numbers.score(mean)
+        formatting.score(mean)
         if spread is None
-        else f"{numbers.score(mean)} \N{PLUS-MINUS SIGN} {numbers.score(spread)}"
+        else f"{formatting.score(mean)} \N{PLUS-MINUS SIGN} {formatting.score(spread)}"
     )
 
 
@@ -101,8 +101,8 @@ def _sentences(relative: Sequence[Row]) -> list[str]:
         row = by_name.get(name)
         if row is not None:
             told.append(
-                f"Filling in {what} of {numbers.count(row['images'])} images changes the CLIP score by "
-                f"{-row['mean']:+.4f} on average; in {numbers.percent(row['share_below_zero'])} of them it rises."
+                f"Filling in {what} of {formatting.count(row['images'])} images changes the CLIP score by "
+                f"{-row['mean']:+.4f} on average; in {formatting.percent(row['share_below_zero'])} of them it rises."
             )
     return told
 
@@ -119,7 +119,7 @@ def _pair(sample: RemovalSample) -> dict[str, Any]:
         "card": before,
         "after": after,
         "after_alt": f"Image of sample {sample.before.sample_key} with its text filled in{blurred}.",
-        "score_raw": numbers.score(sample.score_raw),
-        "score_removed": numbers.score(sample.score_removed),
-        "rsa": numbers.score(sample.rsa),
+        "score_raw": formatting.score(sample.score_raw),
+        "score_removed": formatting.score(sample.score_removed),
+        "rsa": formatting.score(sample.rsa),
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spark_jobs.report.content import GallerySample, Reading
-from spark_jobs.report.source import Source, collect_together
+from spark_jobs.report.read.snapshot import Snapshot, collect_together
 from udfs.guarded_decode import decode
 from udfs.image_codec import DecodeLimits, ImageFault
 from udfs.image_refs import ImageRef, UnreadableImage, read_images
@@ -41,16 +41,16 @@ def place_of(row: Mapping[str, Any]) -> Place:
 class Pictures:
     """The rows and pictures of some samples."""
 
-    def __init__(self, source: Source, samples: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, snapshot: Snapshot, samples: Iterable[Mapping[str, Any]]) -> None:
         """Read them.
 
         Args:
-            source: Where from.
+            snapshot: Where from.
             samples: Rows with `KEYS`; a sample that comes twice is read once.
         """
-        self._is_blurred = source.config.blur_unsafe
+        self._is_blurred = snapshot.config.blur_unsafe
         wanted = list(dict.fromkeys(map(place_of, samples)))
-        self._rows = _described(source, wanted)
+        self._rows = _described(snapshot, wanted)
         refs = [
             ImageRef(row["image_uri"], row["image_offset"], row["image_length"], row["image_row"])
             for row in map(self._rows.__getitem__, wanted)
@@ -130,7 +130,7 @@ def is_unsafe(nsfw: str | None, punsafe: float | None) -> bool:
     return is_labelled or (punsafe is not None and punsafe >= _UNSAFE_PROBABILITY)
 
 
-def _described(source: Source, places: list[Place]) -> dict[Place, dict[str, Any]]:
+def _described(snapshot: Snapshot, places: list[Place]) -> dict[Place, dict[str, Any]]:
     from pyspark.sql import functions as F
 
     rows: dict[Place, dict[str, Any]] = {
@@ -143,7 +143,7 @@ def _described(source: Source, places: list[Place]) -> dict[Place, dict[str, Any
     ids = sorted({sample_id for _, _, sample_id in places})
     frames = {}
     for name, columns in _COLUMNS.items():
-        frame = source.rows(name)
+        frame = snapshot.rows(name)
         if frame is not None:
             wanted = frame.where(F.col("shard_id").isin(shards) & F.col("sample_id").isin(ids))
             frames[name] = wanted.select(*KEYS, *columns)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,12 +108,12 @@ def heading(axes: Axes, text: str, note: str, *, row: str = "") -> None:
 def row_label(axes: Axes, label: str, *, y: float, images: float | None) -> None:
     """Name a row of a plot on its left, with its number of images."""
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right"}
-    size = f"n = {numbers.count(images or 0)}"
+    size = f"n = {formatting.count(images or 0)}"
     axes.text(-0.02, y + 0.03, label, color=INK, fontsize=9.5, fontweight="bold", va="bottom", **beside)
     axes.text(-0.02, y - 0.05, size, color=MUTED, fontsize=9, va="top", **beside)
 
 
-def svg(figure: Figure, key: str, *, spoken: str) -> Markup:
+def inline_svg(figure: Figure, key: str, *, spoken: str) -> Markup:
     """The figure as an `<svg>` element.
 
     Args:

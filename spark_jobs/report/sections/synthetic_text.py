@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from spark_jobs.report import numbers
-from spark_jobs.report.drawing import INK, LINE, MUTED, canvas, svg
+from spark_jobs.report import formatting
+from spark_jobs.report.figures.svg import INK, LINE, MUTED, canvas, inline_svg
 from spark_jobs.stages.embed import model_notes
 from udfs.text_rendering import STYLES
 
@@ -96,10 +96,12 @@ def _table_row(rows: Sequence[Row], vocabulary: Vocabulary) -> dict[str, Any] | 
     whole = by_style.get("all")
     return {
         "label": vocabulary.label,
-        "grams": numbers.count(numbers.number(whole, "grams")),
-        "overflowing": numbers.count(numbers.number(whole, "grams_overflowing")),
+        "grams": formatting.count(formatting.number(whole, "grams")),
+        "overflowing": formatting.count(formatting.number(whole, "grams_overflowing")),
         "scores": [
-            _with_std(numbers.number(by_style.get(style), "mean"), numbers.number(by_style.get(style), "std"))
+            _with_std(
+                formatting.number(by_style.get(style), "mean"), formatting.number(by_style.get(style), "std")
+            )
             for style in SYNC_COLUMNS
         ],
     }
@@ -107,7 +109,7 @@ def _table_row(rows: Sequence[Row], vocabulary: Vocabulary) -> dict[str, Any] | 
 
 def _with_std(mean: float | None, std: float | None) -> str:
     if mean is None:
-        return numbers.MISSING
+        return formatting.MISSING
     return f"{mean:.3f}" if std is None else f"{mean:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{std:.3f}"
 
 
@@ -135,7 +137,7 @@ def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
         points = [
             (place, row)
             for place, band in enumerate(bands)
-            if (row := of_band.get(band[0])) is not None and numbers.number(row, "mean") is not None
+            if (row := of_band.get(band[0])) is not None and formatting.number(row, "mean") is not None
         ]
         _draw_line(axes, vocabulary, [(place, row["mean"]) for place, row in points])
         _write_sizes(axes, vocabulary, [(place, row["grams"]) for place, row in points], line=line)
@@ -145,7 +147,7 @@ def band_lines(rows: Sequence[Row], grouping: str, key: str) -> Markup | None:
         ]
     _finish(axes, [_band(band) for band in bands], _PLOTS[grouping])
     heading = f"Mean Sync score by {grouping}. "
-    return svg(figure, f"{key}-{grouping}", spoken=heading + "; ".join(spoken) + ".")
+    return inline_svg(figure, f"{key}-{grouping}", spoken=heading + "; ".join(spoken) + ".")
 
 
 def _draw_line(axes: Axes, vocabulary: Vocabulary, points: Sequence[tuple[int, float]]) -> None:

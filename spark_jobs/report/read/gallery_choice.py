@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.report.content import IMAGE_TYPES
-from spark_jobs.report.pictures import KEYS
-from spark_jobs.report.source import Source
+from spark_jobs.report.read.pictures import KEYS
+from spark_jobs.report.read.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -18,27 +18,27 @@ Drawn = dict[tuple[str, str], list[Mapping[str, Any]]]
 """Keys of samples (and what they were chosen by) in order, by dataset and what they stand for."""
 
 
-def drawn_by_type(source: Source) -> Drawn:
+def drawn_by_type(snapshot: Snapshot) -> Drawn:
     """A fixed random sample of each image type of each dataset, by hash."""
     from pyspark.sql import functions as F
 
-    overlap = source.rows("caption_overlap")
+    overlap = snapshot.rows("caption_overlap")
     if overlap is None:
         return {}
     known = overlap.where(F.col("image_type").isin([kind.name for kind in IMAGE_TYPES]))
-    return _first(known, F.col("image_type"), _by_hash(source), source.config.samples_per_type)
+    return _first(known, F.col("image_type"), _by_hash(snapshot), snapshot.config.samples_per_type)
 
 
-def drawn_by_group(source: Source, groups: Mapping[str, Sequence[int]]) -> Drawn:
+def drawn_by_group(snapshot: Snapshot, groups: Mapping[str, Sequence[int]]) -> Drawn:
     """A fixed random sample of each of some groups of clusters, by hash, of images that were profiled.
 
     Args:
-        source: Where from.
+        snapshot: Where from.
         groups: Groups to draw from, by dataset.
     """
     from pyspark.sql import functions as F
 
-    overlap, assignments = source.rows("caption_overlap"), source.rows("cluster_assignments")
+    overlap, assignments = snapshot.rows("caption_overlap"), snapshot.rows("cluster_assignments")
     if overlap is None or assignments is None or not any(groups.values()):
         return {}
     wanted = _any(
@@ -48,14 +48,14 @@ def drawn_by_group(source: Source, groups: Mapping[str, Sequence[int]]) -> Drawn
     )
     profiled = overlap.where("image_type IS NOT NULL").select(*KEYS)
     joined = assignments.where(wanted).select(*KEYS, "cluster_group").join(profiled, list(KEYS))
-    return _first(joined, F.col("cluster_group"), _by_hash(source), source.config.samples_per_group)
+    return _first(joined, F.col("cluster_group"), _by_hash(snapshot), snapshot.config.samples_per_group)
 
 
-def most_changed(source: Source, models: Mapping[str, str]) -> Drawn:
+def most_changed(snapshot: Snapshot, models: Mapping[str, str]) -> Drawn:
     """The samples whose score falls most (`drops`) and rises most (`rises`) when all text is removed.
 
     Args:
-        source: Where from.
+        snapshot: Where from.
         models: Model whose scores decide, by dataset.
 
     Returns:
@@ -63,7 +63,7 @@ def most_changed(source: Source, models: Mapping[str, str]) -> Drawn:
     """
     from pyspark.sql import functions as F
 
-    scores = source.rows("text_removal_scores")
+    scores = snapshot.rows("text_removal_scores")
     if scores is None or not models:
         return {}
     wanted = _any(
@@ -72,13 +72,13 @@ def most_changed(source: Source, models: Mapping[str, str]) -> Drawn:
     direction = F.when(F.col("rsa") > 0, "drops").otherwise("rises")
     order = [F.desc(F.abs("rsa")), F.col("sample_id")]
     changed = scores.where(wanted & (F.col("rsa") != 0))
-    return _first(changed, direction, order, source.config.removal_samples, *SCORE_COLUMNS)
+    return _first(changed, direction, order, snapshot.config.removal_samples, *SCORE_COLUMNS)
 
 
-def _by_hash(source: Source) -> list[Column]:
+def _by_hash(snapshot: Snapshot) -> list[Column]:
     from pyspark.sql import functions as F
 
-    return [F.xxhash64("sample_id", F.lit(source.config.seed)), F.col("sample_id")]
+    return [F.xxhash64("sample_id", F.lit(snapshot.config.seed)), F.col("sample_id")]
 
 
 def _any(conditions: Iterable[Column]) -> Column:

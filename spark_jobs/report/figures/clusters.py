@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.report import drawing, numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES
+from spark_jobs.report.figures import svg
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -45,43 +46,43 @@ def cluster_bars(bars: Sequence[GroupBar], key: str) -> Markup | None:
     """
     if not bars:
         return None
-    figure, axes = drawing.canvas(height_in=0.1 + _ROW_IN * len(bars))
+    figure, axes = svg.canvas(height_in=0.1 + _ROW_IN * len(bars))
     axes.set_position((_LEFT, 0.0, 1 - _LEFT - _RIGHT, 1.0))
     for index, bar in enumerate(bars):
-        drawing.row_label(axes, bar.label, y=-float(index), images=bar.images)
+        svg.row_label(axes, bar.label, y=-float(index), images=bar.images)
         _draw_segments(axes, bar, y=-float(index))
     axes.set_xlim(0, 1)
     axes.set_ylim(-len(bars) + 0.45, 0.55)
     axes.set_axis_off()
     spoken = "; ".join(_spoken(bar) for bar in bars)
-    return drawing.svg(figure, f"clusters-{key}", spoken=f"Image types by group of clusters. {spoken}.")
+    return svg.inline_svg(figure, f"clusters-{key}", spoken=f"Image types by group of clusters. {spoken}.")
 
 
 def _draw_segments(axes: Axes, bar: GroupBar, *, y: float) -> None:
     if bar.shares is None:
-        axes.barh(y, 1, height=0.7, facecolor="none", edgecolor=drawing.LINE, linestyle="dashed")
+        axes.barh(y, 1, height=0.7, facecolor="none", edgecolor=svg.LINE, linestyle="dashed")
         middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
-        axes.text(0.5, y, "no image profiled", color=drawing.MUTED, **middle)
+        axes.text(0.5, y, "no image profiled", color=svg.MUTED, **middle)
         return
     left = 0.0
     too_thin = []
     for image_type in IMAGE_TYPES:
         share = bar.shares[image_type.name]
-        colour = drawing.TYPE_COLOURS[image_type.name]
-        axes.barh(y, share, left=left, height=0.7, color=colour, edgecolor=drawing.PAPER)
-        percent = numbers.percent(share)
+        colour = svg.TYPE_COLOURS[image_type.name]
+        axes.barh(y, share, left=left, height=0.7, color=colour, edgecolor=svg.PAPER)
+        percent = formatting.percent(share)
         if share >= _ROOM_FOR_PERCENT:
             text = f"{image_type.label}\n{percent}" if share >= _ROOM_FOR_NAME else percent
             centred: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.2}
-            axes.text(left + share / 2, y, text, color=drawing.WHITE, fontsize=8.5, **centred)
+            axes.text(left + share / 2, y, text, color=svg.WHITE, fontsize=8.5, **centred)
         else:
             too_thin.append(f"{image_type.label} {percent}")
         left += share
-    axes.text(1.012, y, "\n".join(too_thin), color=drawing.MUTED, fontsize=8, va="center", linespacing=1.2)
+    axes.text(1.012, y, "\n".join(too_thin), color=svg.MUTED, fontsize=8, va="center", linespacing=1.2)
 
 
 def _spoken(bar: GroupBar) -> str:
     if bar.shares is None:
         return f"{bar.label}: no image profiled"
-    shares = ", ".join(f"{kind.label} {numbers.percent(bar.shares[kind.name])}" for kind in IMAGE_TYPES)
-    return f"{bar.label}, n = {numbers.count(bar.images)}: {shares}"
+    shares = ", ".join(f"{kind.label} {formatting.percent(bar.shares[kind.name])}" for kind in IMAGE_TYPES)
+    return f"{bar.label}, n = {formatting.count(bar.images)}: {shares}"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES
-from spark_jobs.report.drawing import (
+from spark_jobs.report.figures.svg import (
     DARK,
     INK,
     LINE,
@@ -19,9 +19,9 @@ from spark_jobs.report.drawing import (
     TYPE_COLOURS,
     WHITE,
     canvas,
+    inline_svg,
     one_line,
     row_label,
-    svg,
 )
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class TypeShares:
     @classmethod
     def from_overall(cls, name: str, row: Mapping[str, Any] | None) -> TypeShares:
         """Derive the shares from the counts of a `stat_overall` row."""
-        images = numbers.number(row, "images")
-        with_text = numbers.number(row, "images_with_text")
-        concurrent = numbers.number(row, "images_with_co_emb_text")
+        images = formatting.number(row, "images")
+        with_text = formatting.number(row, "images_with_text")
+        concurrent = formatting.number(row, "images_with_co_emb_text")
         if not images or with_text is None or concurrent is None:
             return cls(name, images, None)
         counts = (images - with_text, with_text - concurrent, concurrent)
@@ -71,11 +71,11 @@ def image_type_bars(rows: Sequence[TypeShares]) -> Markup:
     axes.set_ylim(-len(rows) + 0.45, 0.75)
     axes.set_axis_off()
     spoken = "; ".join(f"{one_line(row.name)}: {_spoken_shares(row)}" for row in rows)
-    return svg(figure, "types", spoken=f"Share of images by image type. {spoken}.")
+    return inline_svg(figure, "types", spoken=f"Share of images by image type. {spoken}.")
 
 
 def _draw_bar(axes: Axes, row: TypeShares, *, y: float) -> None:
-    images = "" if row.images is None else f" ({numbers.count(row.images)} images)"
+    images = "" if row.images is None else f" ({formatting.count(row.images)} images)"
     heading = one_line(row.name) + images
     bold: dict[str, Any] = {"fontsize": 9.5, "fontweight": "bold", "va": "bottom"}
     axes.text(0, y + 0.36, heading, color=INK, parse_math=False, **bold)
@@ -88,10 +88,10 @@ def _draw_bar(axes: Axes, row: TypeShares, *, y: float) -> None:
     for image_type in IMAGE_TYPES:
         share = row.shares[image_type.name]
         axes.barh(y, share, left=left, height=0.52, color=TYPE_COLOURS[image_type.name], edgecolor=PAPER)
-        label = f"{image_type.label} {numbers.percent(share)}"
+        label = f"{image_type.label} {formatting.percent(share)}"
         if share >= _ROOM_FOR_PERCENT:
             inside = label.replace(f"{image_type.label} ", f"{image_type.label}\n")
-            text = inside if share >= _ROOM_FOR_NAME else numbers.percent(share)
+            text = inside if share >= _ROOM_FOR_NAME else formatting.percent(share)
             centred: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.25}
             axes.text(left + share / 2, y, text, color=WHITE, fontsize=9, **centred)
         else:
@@ -103,7 +103,7 @@ def _draw_bar(axes: Axes, row: TypeShares, *, y: float) -> None:
 def _spoken_shares(row: TypeShares) -> str:
     if row.shares is None:
         return "no image profiled"
-    return ", ".join(f"{kind.label} {numbers.percent(row.shares[kind.name])}" for kind in IMAGE_TYPES)
+    return ", ".join(f"{kind.label} {formatting.percent(row.shares[kind.name])}" for kind in IMAGE_TYPES)
 
 
 def clip_score_boxes(rows: Sequence[Mapping[str, Any]], key: str) -> Markup | None:
@@ -125,19 +125,19 @@ def clip_score_boxes(rows: Sequence[Mapping[str, Any]], key: str) -> Markup | No
     figure, axes = canvas(height_in=2.75, left=0.2, bottom=0.21)
     for index, (image_type, values) in enumerate(zip(IMAGE_TYPES, drawn, strict=True)):
         row = by_type.get(image_type.name)
-        row_label(axes, image_type.label, y=-index, images=numbers.number(row, "images"))
+        row_label(axes, image_type.label, y=-index, images=formatting.number(row, "images"))
         if values is None:
             middle: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
             axes.text(0.51, -index, "no score", color=MUTED, fontsize=9, **middle)
         else:
             _draw_box(axes, values, y=-index, colour=TYPE_COLOURS[image_type.name])
-            _draw_mean(axes, numbers.number(row, "mean"), y=-index)
+            _draw_mean(axes, formatting.number(row, "mean"), y=-index)
     _finish_score_axis(axes, [value for values in drawn if values for value in values.values()])
-    return svg(figure, f"scores-{key}", spoken=f"CLIP score by image type. {_spoken_scores(by_type)}")
+    return inline_svg(figure, f"scores-{key}", spoken=f"CLIP score by image type. {_spoken_scores(by_type)}")
 
 
 def _quantiles(row: Mapping[str, Any] | None) -> dict[str, float] | None:
-    values = {name: numbers.number(row, name) for name in _QUANTILES}
+    values = {name: formatting.number(row, name) for name in _QUANTILES}
     known = {name: value for name, value in values.items() if value is not None}
     return known if len(known) == len(_QUANTILES) else None
 
@@ -154,7 +154,7 @@ def _draw_box(axes: Axes, values: Mapping[str, float], *, y: float, colour: str)
         axes.plot(
             [middle, middle], [y - 0.23, y + 0.23], color=colour, linewidth=width, solid_capstyle="butt"
         )
-    axes.text(middle, y + 0.29, numbers.score(middle), color=INK, fontsize=8.5, ha="center", va="bottom")
+    axes.text(middle, y + 0.29, formatting.score(middle), color=INK, fontsize=8.5, ha="center", va="bottom")
 
 
 def _draw_mean(axes: Axes, mean: float | None, *, y: float) -> None:
@@ -181,7 +181,7 @@ def _spoken_scores(by_type: Mapping[str, Mapping[str, Any]]) -> str:
     spoken = []
     for image_type in IMAGE_TYPES:
         row = by_type.get(image_type.name)
-        median = numbers.score(numbers.number(row, "p50"))
-        images = numbers.count(numbers.number(row, "images") or 0)
+        median = formatting.score(formatting.number(row, "p50"))
+        images = formatting.count(formatting.number(row, "images") or 0)
         spoken.append(f"{image_type.label}: median {median}, n = {images}")
     return "; ".join(spoken) + "."

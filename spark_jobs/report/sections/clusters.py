@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spark_jobs.report import numbers
-from spark_jobs.report.cluster_figure import GroupBar, cluster_bars
+from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES, ClusterContent, DatasetContent
-from spark_jobs.report.gallery import card
+from spark_jobs.report.figures.clusters import GroupBar, cluster_bars
+from spark_jobs.report.sections.gallery import card
 from spark_jobs.stages.embed import model_notes
 
 Row = Mapping[str, Any]
@@ -64,9 +64,9 @@ def combined(rows: Sequence[Row]) -> dict[str, Any]:
     total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in _COUNTS}
     for mean, over in _MEANS.items():
         weighted = [row[mean] * row[over] for row in rows if row[mean] is not None and row[over]]
-        total[mean] = numbers.ratio(sum(weighted), total[over]) if weighted else None
+        total[mean] = formatting.ratio(sum(weighted), total[over]) if weighted else None
     for kind in IMAGE_TYPES:
-        total[f"share_{kind.name}"] = numbers.ratio(total[f"images_{kind.name}"], total["images"])
+        total[f"share_{kind.name}"] = formatting.ratio(total[f"images_{kind.name}"], total["images"])
     return total
 
 
@@ -81,18 +81,18 @@ def _name(row: Row) -> str:
 
 def _extent(rows: Sequence[Row], groups: Sequence[Row]) -> str:
     clusters = sum(row["level"] == "cluster" and row["cluster_id"] != NO_CLUSTER for row in rows)
-    largest, smallest = (numbers.count(group["samples"]) for group in (groups[0], groups[-1]))
+    largest, smallest = (formatting.count(group["samples"]) for group in (groups[0], groups[-1]))
     size = f"{largest} samples" if len(groups) == 1 else f"{smallest} to {largest} samples each"
     return f"{clusters:,} clusters in {len(groups):,} group{'s' if len(groups) > 1 else ''} of {size}."
 
 
 def _extremes(groups: Sequence[Row]) -> list[str]:
-    known = [group for group in groups if numbers.number(group, "share_concurrent") is not None]
+    known = [group for group in groups if formatting.number(group, "share_concurrent") is not None]
     if len(known) < 2:
         return []
     ordered = sorted(known, key=lambda row: (-row["share_concurrent"], row["cluster_id"]))
     most, least = (
-        f"{_name(row)} ({numbers.percent(row['share_concurrent'])} of its {numbers.count(row['images'])} images)"
+        f"{_name(row)} ({formatting.percent(row['share_concurrent'])} of its {formatting.count(row['images'])} images)"
         for row in (ordered[0], ordered[-1])
     )
     return [f"Parrot captions are most frequent in {most} and least in {least}."]
@@ -105,7 +105,7 @@ def _caution(dataset: DatasetContent) -> list[str]:
 
 
 def _bar(label: str, row: Row) -> GroupBar:
-    shares = {kind.name: numbers.number(row, f"share_{kind.name}") for kind in IMAGE_TYPES}
+    shares = {kind.name: formatting.number(row, f"share_{kind.name}") for kind in IMAGE_TYPES}
     known = {name: share for name, share in shares.items() if share is not None}
     return GroupBar(label, row["images"], known if len(known) == len(IMAGE_TYPES) else None)
 
@@ -113,26 +113,26 @@ def _bar(label: str, row: Row) -> GroupBar:
 def _table_row(label: str, row: Row) -> dict[str, Any]:
     return {
         "label": label,
-        "samples": numbers.count(row["samples"]),
-        "images": numbers.count(row["images"]),
+        "samples": formatting.count(row["samples"]),
+        "images": formatting.count(row["images"]),
         "types": [
             {
-                "images": numbers.count(row[f"images_{kind.name}"]),
-                "share": numbers.percent(numbers.number(row, f"share_{kind.name}")),
+                "images": formatting.count(row[f"images_{kind.name}"]),
+                "share": formatting.percent(formatting.number(row, f"share_{kind.name}")),
             }
             for kind in IMAGE_TYPES
         ],
-        "cotr": numbers.percent(numbers.number(row, "cotr")),
-        "clip_score": numbers.score(numbers.number(row, "mean_clip_score")),
+        "cotr": formatting.percent(formatting.number(row, "cotr")),
+        "clip_score": formatting.score(formatting.number(row, "mean_clip_score")),
     }
 
 
 def _gallery(row: Row, content: ClusterContent) -> dict[str, Any]:
-    share = numbers.percent(numbers.number(row, "share_concurrent"))
+    share = formatting.percent(formatting.number(row, "share_concurrent"))
     samples = content.galleries[row["cluster_id"]]
     return {
         "label": _name(row),
-        "meaning": f"{len(samples)} of {numbers.count(row['samples'])} samples, drawn at random; "
+        "meaning": f"{len(samples)} of {formatting.count(row['samples'])} samples, drawn at random; "
         f"{share} of its images have a parrot caption.",
         "cards": [card(sample) for sample in samples],
     }

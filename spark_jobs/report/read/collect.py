@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.report.clusters import largest_groups
 from spark_jobs.report.content import (
     IMAGE_TYPES,
     ClusterContent,
@@ -19,11 +18,18 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.drawn import SCORE_COLUMNS, Drawn, drawn_by_group, drawn_by_type, most_changed
-from spark_jobs.report.figure_views import FIGURE_TABLES
-from spark_jobs.report.pictures import GALLERY_PIXELS, Pictures, shrunk
-from spark_jobs.report.source import READ, Source, collect_together
-from spark_jobs.report.text_removal_reading import fill_of, gallery_model, removed_text, without_text
+from spark_jobs.report.read.gallery_choice import (
+    SCORE_COLUMNS,
+    Drawn,
+    drawn_by_group,
+    drawn_by_type,
+    most_changed,
+)
+from spark_jobs.report.read.pictures import GALLERY_PIXELS, Pictures, shrunk
+from spark_jobs.report.read.snapshot import READ, Snapshot, collect_together
+from spark_jobs.report.read.text_removal import fill_of, gallery_model, removed_text, without_text
+from spark_jobs.report.sections.clusters import largest_groups
+from spark_jobs.report.sections.paper_figures import FIGURE_TABLES
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.stages.embed import model_notes
 from udfs.inpainting import InpaintParams
@@ -61,61 +67,61 @@ class _Read:
     pictures: Pictures
 
 
-def collect(source: Source, *, input_key: str) -> ReportContent:
+def collect(snapshot: Snapshot, *, input_key: str) -> ReportContent:
     """Read the content of a report.
 
     Args:
-        source: What it is read from.
+        snapshot: What it is read from.
         input_key: Hash written into the page.
     """
-    read = _read(source)
+    read = _read(snapshot)
     used = {
         f"{dataset}: {name}": run_key
-        for (dataset, name), run_key in sorted(source.run_keys.items())
-        if dataset in source.datasets and name in READ
+        for (dataset, name), run_key in sorted(snapshot.run_keys.items())
+        if dataset in snapshot.datasets and name in READ
     }
     return ReportContent(
-        title="Parrot captions: " + ", ".join(source.datasets),
+        title="Parrot captions: " + ", ".join(snapshot.datasets),
         input_key=input_key,
         generation=Generation(
             parrot_version=parrot_version(),
-            warehouse=source.tables.warehouse,
+            warehouse=snapshot.tables.warehouse,
             spotters=_all_used(read, "spotted_text"),
             models=_all_used(read, "clip_embeddings"),
             run_keys=used,
         ),
-        datasets=tuple(_dataset(source, dataset, read) for dataset in source.datasets),
-        notes=source.notes(),
+        datasets=tuple(_dataset(snapshot, dataset, read) for dataset in snapshot.datasets),
+        notes=snapshot.notes(),
     )
 
 
-def _read(source: Source) -> _Read:
-    used = _used(source)
-    accounts = _accounts(source)
+def _read(snapshot: Snapshot) -> _Read:
+    used = _used(snapshot)
+    accounts = _accounts(snapshot)
     has_failed = any(account.failed for own in accounts.values() for account in own)
-    removal_models = _removal_models(source, used)
+    removal_models = _removal_models(snapshot, used)
     drawn = {
-        **drawn_by_type(source),
-        **drawn_by_group(source, _groups_to_draw(source)),
-        **most_changed(source, removal_models),
+        **drawn_by_type(snapshot),
+        **drawn_by_group(snapshot, _groups_to_draw(snapshot)),
+        **most_changed(snapshot, removal_models),
     }
     return _Read(
         used=used,
         accounts=accounts,
-        errors=_errors(source) if has_failed else {},
+        errors=_errors(snapshot) if has_failed else {},
         removal_models=removal_models,
         drawn=drawn,
-        pictures=Pictures(source, (sample for samples in drawn.values() for sample in samples)),
+        pictures=Pictures(snapshot, (sample for samples in drawn.values() for sample in samples)),
     )
 
 
-def _used(source: Source) -> dict[tuple[str, str], tuple[str, ...]]:
+def _used(snapshot: Snapshot) -> dict[tuple[str, str], tuple[str, ...]]:
     from pyspark.sql import functions as F
 
     frames = {
         table: frame.select("dataset", F.col(column).alias("value")).distinct()
         for table, column in (("clip_embeddings", "model"), ("spotted_text", "spotter"))
-        if (frame := source.rows(table)) is not None
+        if (frame := snapshot.rows(table)) is not None
     }
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for table, rows in collect_together(frames).items():
@@ -130,42 +136,42 @@ def _all_used(read: _Read, table: str) -> tuple[str, ...]:
     )
 
 
-def _accounted(source: Source, *columns: str) -> DataFrame | None:
+def _accounted(snapshot: Snapshot, *columns: str) -> DataFrame | None:
     """Rows of the stages that are accounted for, with their stage, as one frame; None where none has run."""
     from pyspark.sql import functions as F
 
     parts = [
         frame.select("dataset", F.lit(stage).alias("stage"), "status", *columns)
         for stage, table in _ACCOUNTED.items()
-        if (frame := source.rows(table)) is not None
+        if (frame := snapshot.rows(table)) is not None
     ]
     return functools.reduce(lambda one, other: one.unionByName(other), parts) if parts else None
 
 
-def _accounts(source: Source) -> dict[str, tuple[StageAccount, ...]]:
+def _accounts(snapshot: Snapshot) -> dict[str, tuple[StageAccount, ...]]:
     counts: dict[tuple[str, str], dict[str, int]] = {}
-    frame = _accounted(source)
+    frame = _accounted(snapshot)
     for row in [] if frame is None else frame.groupBy("dataset", "stage", "status").count().collect():
         counts.setdefault((row["dataset"], row["stage"]), {})[row["status"]] = row["count"]
     return {
         dataset: tuple(
             StageAccount(stage)
-            if (dataset, table) not in source.run_keys
+            if (dataset, table) not in snapshot.run_keys
             else StageAccount(
                 stage,
                 *(counts.get((dataset, stage), {}).get(status, 0) for status in ("ok", "failed", "skipped")),
             )
             for stage, table in _ACCOUNTED.items()
         )
-        for dataset in source.datasets
+        for dataset in snapshot.datasets
     }
 
 
-def _errors(source: Source) -> dict[str, tuple[FrequentError, ...]]:
+def _errors(snapshot: Snapshot) -> dict[str, tuple[FrequentError, ...]]:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    frame = _accounted(source, "error")
+    frame = _accounted(snapshot, "error")
     if frame is None:
         return {}
     counts = frame.where("status = 'failed'").groupBy("dataset", "stage", "error").count()
@@ -178,34 +184,34 @@ def _errors(source: Source) -> dict[str, tuple[FrequentError, ...]]:
     return found
 
 
-def _removal_models(source: Source, used: Mapping[tuple[str, str], tuple[str, ...]]) -> dict[str, str]:
+def _removal_models(snapshot: Snapshot, used: Mapping[tuple[str, str], tuple[str, ...]]) -> dict[str, str]:
     models = {}
-    for dataset in source.datasets:
-        scored = sorted({row["model"] for row in source.statistics.get((dataset, "stat_text_removal"), ())})
+    for dataset in snapshot.datasets:
+        scored = sorted({row["model"] for row in snapshot.statistics.get((dataset, "stat_text_removal"), ())})
         model = gallery_model(scored, used.get((dataset, "clip_embeddings"), ()))
         if model is not None:
             models[dataset] = model
     return models
 
 
-def _has_other_clusters(source: Source, dataset: str) -> bool:
+def _has_other_clusters(snapshot: Snapshot, dataset: str) -> bool:
     """Whether samples were clustered anew since `stat_cluster` was made: its groups are others then."""
-    return "cluster_assignments" in source.outdated[dataset].get("stat_cluster", ())
+    return "cluster_assignments" in snapshot.outdated[dataset].get("stat_cluster", ())
 
 
-def _groups_to_draw(source: Source) -> dict[str, Sequence[int]]:
+def _groups_to_draw(snapshot: Snapshot) -> dict[str, Sequence[int]]:
     return {
         dataset: largest_groups(
-            source.statistics.get((dataset, "stat_cluster"), ()), source.config.cluster_groups
+            snapshot.statistics.get((dataset, "stat_cluster"), ()), snapshot.config.cluster_groups
         )
-        for dataset in source.datasets
-        if not _has_other_clusters(source, dataset)
+        for dataset in snapshot.datasets
+        if not _has_other_clusters(snapshot, dataset)
     }
 
 
-def _dataset(source: Source, dataset: str, read: _Read) -> DatasetContent:
+def _dataset(snapshot: Snapshot, dataset: str, read: _Read) -> DatasetContent:
     def rows(table: str) -> tuple[dict[str, Any], ...]:
-        return tuple(source.statistics.get((dataset, table), ()))
+        return tuple(snapshot.statistics.get((dataset, table), ()))
 
     overall = rows("stat_overall")
     models = read.used.get((dataset, "clip_embeddings"), ())
@@ -221,42 +227,42 @@ def _dataset(source: Source, dataset: str, read: _Read) -> DatasetContent:
             for kind in IMAGE_TYPES
             for sample in read.drawn.get((dataset, kind.name), ())
         ),
-        clusters=_clusters(source, dataset, read),
+        clusters=_clusters(snapshot, dataset, read),
         synthetic_text=rows("stat_synthetic_text"),
         figures={name: rows(name) for name in FIGURE_TABLES},
-        text_removal=_text_removal(source, dataset, read),
-        subsets=source.subsets[dataset],
+        text_removal=_text_removal(snapshot, dataset, read),
+        subsets=snapshot.subsets[dataset],
     )
 
 
-def _clusters(source: Source, dataset: str, read: _Read) -> ClusterContent | None:
-    rows = tuple(source.statistics.get((dataset, "stat_cluster"), ()))
+def _clusters(snapshot: Snapshot, dataset: str, read: _Read) -> ClusterContent | None:
+    rows = tuple(snapshot.statistics.get((dataset, "stat_cluster"), ()))
     if not rows:
         return None
     groups = {int(row["cluster_id"]) for row in rows}
     return ClusterContent(
         rows=rows,
-        groups_shown=source.config.cluster_groups,
+        groups_shown=snapshot.config.cluster_groups,
         galleries={
             group: tuple(map(read.pictures.sample, samples))
             for group in sorted(groups)
             if (samples := read.drawn.get((dataset, str(group))))
         },
-        is_outdated=_has_other_clusters(source, dataset),
+        is_outdated=_has_other_clusters(snapshot, dataset),
     )
 
 
-def _text_removal(source: Source, dataset: str, read: _Read) -> RemovalContent | None:
-    image_types = tuple(source.statistics.get((dataset, "stat_text_removal"), ()))
+def _text_removal(snapshot: Snapshot, dataset: str, read: _Read) -> RemovalContent | None:
+    image_types = tuple(snapshot.statistics.get((dataset, "stat_text_removal"), ()))
     if not image_types:
         return None
     drops, rises = (read.drawn.get((dataset, name), []) for name in ("drops", "rises"))
-    scores = source.run_keys.get((dataset, "text_removal_scores"))
-    fill = fill_of(source.tables, dataset, scores) if scores and (drops or rises) else None
+    scores = snapshot.run_keys.get((dataset, "text_removal_scores"))
+    fill = fill_of(snapshot.tables, dataset, scores) if scores and (drops or rises) else None
     return RemovalContent(
         image_types=image_types,
-        clusters=tuple(source.statistics.get((dataset, "stat_text_removal_cluster"), ())),
-        relative_scores=tuple(source.statistics.get((dataset, "stat_relative_score"), ())),
+        clusters=tuple(snapshot.statistics.get((dataset, "stat_text_removal_cluster"), ())),
+        relative_scores=tuple(snapshot.statistics.get((dataset, "stat_relative_score"), ())),
         gallery_model=read.removal_models.get(dataset),
         drops=_removal_samples(read, drops, fill),
         rises=_removal_samples(read, rises, fill),

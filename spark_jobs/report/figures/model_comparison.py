@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.report import drawing, numbers
-from spark_jobs.report.text_removal_figures import REMOVAL_TYPES
+from spark_jobs.report import formatting
+from spark_jobs.report.figures import svg
+from spark_jobs.report.figures.text_removal import REMOVAL_TYPES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def model_plot(found: Mapping[str, Mapping[str, float | None]], dataset: str) ->
     """
     rows = len(found)
     height_in = _TOP_IN + _ROW_IN * rows + _BOTTOM_IN
-    figure, axes = drawing.canvas(height_in=height_in)
+    figure, axes = svg.canvas(height_in=height_in)
     axes.set_position((_LEFT, _BOTTOM_IN / height_in, _WIDTH, _ROW_IN * rows / height_in))
     for place, (model, measures) in enumerate(found.items()):
         _draw_model(axes, model, measures, y=-float(place))
@@ -55,11 +56,11 @@ def model_plot(found: Mapping[str, Mapping[str, float | None]], dataset: str) ->
         ncols=3,
         frameon=False,
         fontsize=9,
-        labelcolor=drawing.INK,
+        labelcolor=svg.INK,
     )
     spoken = f"Mean CLIP score by image type of {rows} models: {', '.join(found)}."
-    svg = str(drawing.svg(figure, "models", spoken=drawing.one_line(spoken)))
-    coloured = re.sub(r"var\(--([\w-]+)\)", lambda match: _COLOURS[match[1]], svg)
+    text = str(svg.inline_svg(figure, "models", spoken=svg.one_line(spoken)))
+    coloured = re.sub(r"var\(--([\w-]+)\)", lambda match: _COLOURS[match[1]], text)
     return coloured.replace(
         "<svg ",
         '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff" font-family="sans-serif" ',
@@ -68,7 +69,7 @@ def model_plot(found: Mapping[str, Mapping[str, float | None]], dataset: str) ->
 
 
 def _marker(marker: str, colour: str, *, is_filled: bool) -> dict[str, Any]:
-    face = colour if is_filled else drawing.PAPER
+    face = colour if is_filled else svg.PAPER
     return {
         "marker": marker,
         "markersize": 8,
@@ -83,13 +84,11 @@ def _draw_model(axes: Axes, model: str, measures: Mapping[str, float | None], *,
     # Above the markers, where a name of any length has room.
     above: dict[str, Any] = {"ha": "left", "va": "baseline", "parse_math": False}
     above |= {"transform": axes.get_yaxis_transform()}
-    size = f"n = {numbers.count(measures.get('images_raw_with_text') or 0)}"
-    axes.text(
-        0, y + 0.26, drawing.one_line(model), color=drawing.INK, fontsize=9.5, fontweight="bold", **above
-    )
-    axes.text(1, y + 0.26, size, color=drawing.MUTED, fontsize=9, **(above | {"ha": "right"}))
+    size = f"n = {formatting.count(measures.get('images_raw_with_text') or 0)}"
+    axes.text(0, y + 0.26, svg.one_line(model), color=svg.INK, fontsize=9.5, fontweight="bold", **above)
+    axes.text(1, y + 0.26, size, color=svg.MUTED, fontsize=9, **(above | {"ha": "right"}))
     for kind in REMOVAL_TYPES:
-        value = numbers.finite(measures.get(f"mean_{kind.name}"))
+        value = formatting.finite(measures.get(f"mean_{kind.name}"))
         if value is not None:
             axes.plot(
                 [value],
@@ -97,12 +96,12 @@ def _draw_model(axes: Axes, model: str, measures: Mapping[str, float | None], *,
                 **_marker(kind.marker, kind.colour, is_filled=kind.filled),
             )
     told = [
-        f"{label} {numbers.score(measures[name])}"
+        f"{label} {formatting.score(measures[name])}"
         for name, label in _BESIDE.items()
         if measures.get(name) is not None
     ]
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
-    axes.text(1.03, y - 0.1, "\n".join(told), color=drawing.INK, linespacing=1.4, **beside)
+    axes.text(1.03, y - 0.1, "\n".join(told), color=svg.INK, linespacing=1.4, **beside)
 
 
 def _finish(axes: Axes, rows: int, dataset: str) -> None:
@@ -110,11 +109,11 @@ def _finish(axes: Axes, rows: int, dataset: str) -> None:
     axes.set_yticks([])
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(drawing.LINE)
-    axes.tick_params(axis="x", color=drawing.LINE, labelcolor=drawing.MUTED, labelsize=9)
+    axes.spines["bottom"].set_color(svg.LINE)
+    axes.tick_params(axis="x", color=svg.LINE, labelcolor=svg.MUTED, labelsize=9)
     axes.margins(x=0.08)
-    axes.grid(visible=True, axis="x", color=drawing.LINE, linewidth=0.6)
+    axes.grid(visible=True, axis="x", color=svg.LINE, linewidth=0.6)
     axes.set_axisbelow(True)
-    title = f"Text removal by model, {drawing.one_line(dataset)}; n: images with text"
-    axes.set_title(title, color=drawing.INK, fontsize=10, parse_math=False)
-    axes.set_xlabel("mean CLIP score", color=drawing.MUTED, fontsize=9)
+    title = f"Text removal by model, {svg.one_line(dataset)}; n: images with text"
+    axes.set_title(title, color=svg.INK, fontsize=10, parse_math=False)
+    axes.set_xlabel("mean CLIP score", color=svg.MUTED, fontsize=9)

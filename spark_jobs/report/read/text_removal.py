@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 
 def gallery_model(models: Sequence[str], embedded: Sequence[str]) -> str | None:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.stat_relative_score import BIN_WIDTH
-from spark_jobs.report import drawing, numbers
+from spark_jobs.report import formatting
+from spark_jobs.report.figures import svg
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
 Row = Mapping[str, Any]
-_ORANGE = drawing.TYPE_COLOURS["concurrent"]
-_BLUE = drawing.TYPE_COLOURS["text_not_concurrent"]
+_ORANGE = svg.TYPE_COLOURS["concurrent"]
+_BLUE = svg.TYPE_COLOURS["text_not_concurrent"]
 _GROUPS_NAMED = 30  # more groups than this have no room for their numbers below the axis
 
 
@@ -46,10 +47,10 @@ REMOVAL_TYPES = (
         "raw, without text",
         "Images in which the spotter read no text.",
         "o",
-        drawing.MUTED,
+        svg.MUTED,
         False,
     ),
-    RemovalType("raw_with_text", "raw, with text", "Images with text, unchanged.", "o", drawing.INK, True),
+    RemovalType("raw_with_text", "raw, with text", "Images with text, unchanged.", "o", svg.INK, True),
     RemovalType(
         "random_all_removed",
         "random All-Emb. removal",
@@ -100,23 +101,23 @@ def group_means(rows: Sequence[Row], key: str) -> Markup | None:
     means: dict[int, dict[str, float]] = {}
     images = dict.fromkeys((kind.name for kind in REMOVAL_TYPES), 0)
     for row in rows:
-        value = numbers.number(row, "mean")
+        value = formatting.number(row, "mean")
         if row["level"] == "group" and row["cluster_id"] >= 0 and value is not None:
             means.setdefault(row["cluster_id"], {})[row["image_type"]] = value
             images[row["image_type"]] += row["images"]
     if not means:
         return None
     order = sorted(means, key=lambda group: (means[group].get("raw_with_text", -2.0), group))
-    figure, axes = drawing.canvas(height_in=4.6)
+    figure, axes = svg.canvas(height_in=4.6)
     axes.set_position((0.07, 0.26, 0.93, 0.7))  # a tick's label at the upper end needs room too
     for kind in REMOVAL_TYPES:
         known = [
             (place, means[group][kind.name]) for place, group in enumerate(order) if kind.name in means[group]
         ]
-        _draw_series(axes, known, kind, label=f"{kind.label} (n = {numbers.count(images[kind.name])})")
+        _draw_series(axes, known, kind, label=f"{kind.label} (n = {formatting.count(images[kind.name])})")
     _finish_groups(axes, order)
     spoken = "; ".join(_spoken_type(kind, means, images[kind.name]) for kind in REMOVAL_TYPES)
-    return drawing.svg(
+    return svg.inline_svg(
         figure,
         f"removal-{key}",
         spoken=f"Mean CLIP score by group of clusters, {len(order)} groups. {spoken}.",
@@ -133,7 +134,7 @@ def _draw_series(axes: Axes, points: Sequence[tuple[float, float]], kind: Remova
         linestyle="solid" if kind.filled else "dotted",
         marker=kind.marker,
         markersize=6,
-        markerfacecolor=kind.colour if kind.filled else drawing.PAPER,
+        markerfacecolor=kind.colour if kind.filled else svg.PAPER,
         markeredgecolor=kind.colour,
         markeredgewidth=1.3,
     )
@@ -143,15 +144,15 @@ def _finish_groups(axes: Axes, order: Sequence[int]) -> None:
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(drawing.LINE)
-    axes.tick_params(color=drawing.LINE, labelcolor=drawing.MUTED, labelsize=9)
-    axes.grid(visible=True, axis="y", color=drawing.LINE, linewidth=0.6)
+        axes.spines[side].set_color(svg.LINE)
+    axes.tick_params(color=svg.LINE, labelcolor=svg.MUTED, labelsize=9)
+    axes.grid(visible=True, axis="y", color=svg.LINE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_xticks(range(len(order)) if len(order) <= _GROUPS_NAMED else [])
     if len(order) <= _GROUPS_NAMED:
         axes.set_xticklabels([str(group) for group in order])
-    small: dict[str, Any] = {"color": drawing.MUTED, "fontsize": 9}
+    small: dict[str, Any] = {"color": svg.MUTED, "fontsize": 9}
     axes.set_xlabel(f"{len(order):,} groups of clusters, by the mean of raw images with text", **small)
     axes.set_ylabel("mean CLIP score", **small)
     axes.legend(
@@ -160,15 +161,15 @@ def _finish_groups(axes: Axes, order: Sequence[int]) -> None:
         ncols=3,
         frameon=False,
         fontsize=9,
-        labelcolor=drawing.INK,
+        labelcolor=svg.INK,
         handlelength=3.0,
     )
 
 
 def _spoken_type(kind: RemovalType, means: Mapping[int, Mapping[str, float]], images: int) -> str:
     values = [group[kind.name] for group in means.values() if kind.name in group]
-    extent = f"{numbers.score(min(values))} to {numbers.score(max(values))}" if values else "no score"
-    return f"{kind.label}: {extent}, n = {numbers.count(images)}"
+    extent = f"{formatting.score(min(values))} to {formatting.score(max(values))}" if values else "no score"
+    return f"{kind.label}: {extent}, n = {formatting.count(images)}"
 
 
 def relative_histograms(rows: Sequence[Row], key: str) -> Markup | None:
@@ -189,7 +190,7 @@ def relative_histograms(rows: Sequence[Row], key: str) -> Markup | None:
     lows = [bin_["low"] for row in drawn if row for bin_ in row["histogram"]]
     if not lows:
         return None
-    figure, axes = drawing.canvas(height_in=5.8)
+    figure, axes = svg.canvas(height_in=5.8)
     axes.remove()
     extent = (min(*lows, 0.0) - BIN_WIDTH, max(*lows, 0.0) + 2 * BIN_WIDTH)
     for place, (name, row) in enumerate(zip(RELATIVE_LABELS, drawn, strict=True)):
@@ -197,42 +198,42 @@ def relative_histograms(rows: Sequence[Row], key: str) -> Markup | None:
         panel.patch.set_alpha(0)
         _draw_histogram(panel, row)
         _finish_panel(panel, RELATIVE_LABELS[name], row, extent=extent)
-    panel.set_xlabel("difference of CLIP scores", color=drawing.MUTED, fontsize=9)
+    panel.set_xlabel("difference of CLIP scores", color=svg.MUTED, fontsize=9)
     spoken = "; ".join(_spoken_relative(name, by_name.get(name)) for name in RELATIVE_LABELS)
-    return drawing.svg(figure, f"relative-{key}", spoken=f"Distributions of relative scores. {spoken}.")
+    return svg.inline_svg(figure, f"relative-{key}", spoken=f"Distributions of relative scores. {spoken}.")
 
 
 def _draw_histogram(panel: Axes, row: Row | None) -> None:
     if row is None or not row["images"]:
         middle: dict[str, Any] = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-        panel.text(0.5, 0.5, "no image has this score", color=drawing.MUTED, fontsize=9, **middle)
+        panel.text(0.5, 0.5, "no image has this score", color=svg.MUTED, fontsize=9, **middle)
         return
     for bin_ in row["histogram"]:
-        colour = "none" if bin_["low"] < 0 else drawing.TYPE_COLOURS["concurrent"]
+        colour = "none" if bin_["low"] < 0 else svg.TYPE_COLOURS["concurrent"]
         share = bin_["images"] / row["images"]
-        edge: dict[str, Any] = {"edgecolor": drawing.INK, "linewidth": 0.8, "align": "edge"}
+        edge: dict[str, Any] = {"edgecolor": svg.INK, "linewidth": 0.8, "align": "edge"}
         panel.bar(bin_["low"], share, width=BIN_WIDTH, facecolor=colour, **edge)
 
 
 def _finish_panel(panel: Axes, label: str, row: Row | None, *, extent: tuple[float, float]) -> None:
     panel.set_xlim(*extent)
-    panel.axvline(0, color=drawing.INK, linewidth=1.2)
+    panel.axvline(0, color=svg.INK, linewidth=1.2)
     for side in ("right", "top", "left"):
         panel.spines[side].set_visible(False)
-    panel.spines["bottom"].set_color(drawing.LINE)
-    panel.tick_params(color=drawing.LINE, labelcolor=drawing.MUTED, labelsize=9)
+    panel.spines["bottom"].set_color(svg.LINE)
+    panel.tick_params(color=svg.LINE, labelcolor=svg.MUTED, labelsize=9)
     if row is None or not row["images"]:
         panel.set_yticks([])
     panel.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     beside: dict[str, Any] = {"transform": panel.transAxes, "va": "bottom", "fontsize": 9}
-    panel.text(0, 1.06, label, color=drawing.INK, fontweight="bold", **beside)
-    panel.text(1, 1.06, _caption(row), color=drawing.MUTED, ha="right", **beside)
+    panel.text(0, 1.06, label, color=svg.INK, fontweight="bold", **beside)
+    panel.text(1, 1.06, _caption(row), color=svg.MUTED, ha="right", **beside)
 
 
 def _caption(row: Row | None) -> str:
-    images = numbers.count(numbers.number(row, "images") or 0)
-    mean, below = numbers.number(row, "mean"), numbers.number(row, "share_below_zero")
-    return f"n = {images}, mean {numbers.score(mean)}, below 0: {numbers.percent(below)}"
+    images = formatting.count(formatting.number(row, "images") or 0)
+    mean, below = formatting.number(row, "mean"), formatting.number(row, "share_below_zero")
+    return f"n = {images}, mean {formatting.score(mean)}, below 0: {formatting.percent(below)}"
 
 
 def _spoken_relative(name: str, row: Row | None) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas import subsets
-from spark_jobs.report import numbers
+from spark_jobs.report import formatting
 
 if TYPE_CHECKING:
-    from spark_jobs.tables import Tables
+    from spark_jobs.warehouse.tables import Tables
 
 
 def subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
@@ -26,8 +26,8 @@ def subset_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": row["subset_id"],
             "sentence": row["sentence"] or "",
-            "members": numbers.count(row["members"]),
-            "share": numbers.percent(numbers.ratio(row["members"], row["samples"])),
+            "members": formatting.count(row["members"]),
+            "share": formatting.percent(formatting.ratio(row["members"], row["samples"])),
             "source": row["source"] or "",
             "assumptions": row["assumptions"] or [],
             "content": row["content_hash"],
@@ -39,4 +39,4 @@ def subset_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _step_view(step: Mapping[str, Any]) -> dict[str, Any]:
     columns = ("before", "removed", "unmeasured", "left", "removed_alone")
-    return {"condition": step["condition"], "counts": [numbers.count(step[name]) for name in columns]}
+    return {"condition": step["condition"], "counts": [formatting.count(step[name]) for name in columns]}

@@ -1,18 +1,23 @@
-"""Which run key of each table is the current one: the one that views show and stages read."""
+"""Current rows: which run key of each table is the current one, and the views that show it by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas import ALL_TABLES, TABLES, stage_runs
+from spark_jobs.warehouse.addresses import quoted
 
 if TYPE_CHECKING:
-    from spark_jobs.tables import Tables
+    from schemas._table import TableSpec
+    from spark_jobs.warehouse.tables import Tables
 
 
 def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
-    """By dataset and table, as `Tables.current_run_keys` says."""
+    """The run key that views show and stages read, by dataset and table: that of the stage that finished last.
+
+    Where the log does not know a table's dataset (it was deleted), its only run key is taken.
+    """
     current: dict[tuple[str, str], str] = {}
     if tables.exists(stage_runs.TABLE):
         question = {"asks": "what finished last"}
@@ -32,6 +37,49 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
             if len(run_keys) == 1:
                 current[dataset, table] = run_keys[0]
     return current
+
+
+def register_views(tables: Tables) -> list[str]:
+    """Make every table readable by name in the session: `NAME` for the current run keys, `NAME_all` for all.
+
+    Returns:
+        The names.
+    """
+    current = current_run_keys(tables)
+    names = []
+    for spec in filter(tables.exists, ALL_TABLES):
+        frame = tables.read(spec)
+        if spec.has_run_key:
+            frame.createOrReplaceTempView(f"{spec.name}_all")
+            names.append(f"{spec.name}_all")
+            frame = frame.where(_current_rows(spec, current))
+        frame.createOrReplaceTempView(spec.name)
+        names.append(spec.name)
+    return names
+
+
+def publish_views(tables: Tables) -> None:
+    """In a catalog, point the views `NAME` to the current run keys for everybody; elsewhere nothing."""
+    if not tables.in_catalog:
+        return
+    current = current_run_keys(tables)
+    for spec in filter(tables.exists, ALL_TABLES):
+        if spec.has_run_key:
+            tables.spark.sql(
+                f"CREATE OR REPLACE VIEW {tables.warehouse}.{spec.name} "
+                f"COMMENT {quoted(f'A row is {spec.meaning}. Current run keys only.')} "
+                f"AS SELECT * FROM {tables.location(spec)} WHERE {_current_rows(spec, current)}"
+            )
+
+
+def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> str:
+    """Predicate on partition columns: the current run key of each dataset."""
+    rows = [
+        f"(dataset = {quoted(dataset)} AND run_key = {quoted(run_key)})"
+        for (dataset, table), run_key in sorted(current.items())
+        if table == spec.name
+    ]
+    return " OR ".join(rows) or "false"
 
 
 def _finished(tables: Tables) -> list[list[str]]:

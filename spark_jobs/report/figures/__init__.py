@@ -1,0 +1,1 @@
+"""Drawings of the report: plain data in, inline SVG out."""

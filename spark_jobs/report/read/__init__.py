@@ -1,0 +1,1 @@
+"""What a report shows, read from the tables. The only part of the report that uses Spark."""
