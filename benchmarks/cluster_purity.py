@@ -19,11 +19,11 @@ from pyspark.sql import DataFrame
 
 from schemas import clip_embeddings, cluster_assignments, samples
 from schemas._table import TableSpec
+from spark_jobs.clip_models import model_notes
 from spark_jobs.commands.run import check, run_stages
 from spark_jobs.config import RunConfig, load_config
 from spark_jobs.pipeline import select
 from spark_jobs.session import open_session
-from spark_jobs.stages.embed import model_notes
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 

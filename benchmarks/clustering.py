@@ -20,8 +20,8 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from spark_jobs.runner.hash_sample import matrix_of
 from udfs.clustering import ClusterModel, FitSettings, assign, fit
+from udfs.vectors import matrix_of
 
 WIDTH, DIMENSIONS = 512, 256
 _BATCH = 10_000

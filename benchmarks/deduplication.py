@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spark_jobs.runner.cluster_fit import settings_for
+from spark_jobs.clustering.plan import settings_for
 from udfs.clip_embedding import resolve
 from udfs.clustering import assign, fit
 from udfs.deduplication import near_duplicates

@@ -103,7 +103,7 @@ def stage_rows(spark: Any, config: RunConfig) -> list[dict[str, Any]]:
 
 def with_pixels(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
     """Each row with its decoded image."""
-    from udfs.adapter import REFERENCE_COLUMNS
+    from schemas.images import REFERENCE_COLUMNS
     from udfs.image_codec import DecodeLimits, decode
     from udfs.image_refs import ImageRef, read_images
 

@@ -125,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
     import torch
 
-    from spark_jobs.stages.embed import clips_of
+    from spark_jobs.clip_models import clips_of
     from spark_jobs.stages.remove_text import run
 
     warnings.filterwarnings("ignore")

@@ -40,6 +40,12 @@ class TableSpec:
         own = {*KEY_NAMES, *PROVENANCE_NAMES, "status", "error"}
         return [field for field in self.schema.fields if field.name not in own]
 
+    def worker_schema(self) -> StructType:
+        """What a worker makes of a sample: its key in the dataset, the measures, status and error."""
+        fields = {field.name: field for field in self.schema.fields}
+        keys = [fields[name] for name in KEY_COLUMNS]
+        return StructType([*keys, *self.result_fields(), fields["status"], fields["error"]])
+
 
 def column(name: str, data_type: DataType, comment: str, *, nullable: bool = True) -> StructField:
     """A column with its comment (unit, coordinate frame, meaning of null)."""
@@ -75,6 +81,8 @@ PROVENANCE = [
     column("input_key", StringType(), "Hash of the input that the row was computed from", nullable=False),
 ]
 KEY_NAMES = tuple(field.name for field in SAMPLE_KEY)
+KEY_COLUMNS = KEY_NAMES[1:]
+"""The key of a sample within its dataset: what rows of one dataset are joined on."""
 PROVENANCE_NAMES = tuple(field.name for field in PROVENANCE)
 
 

@@ -4,6 +4,9 @@ from pyspark.sql.types import IntegerType, LongType, StringType
 
 from schemas._table import column, sample_table
 
+REFERENCE_COLUMNS = ("image_uri", "image_offset", "image_length", "image_row")
+"""The columns that say where an image lies, in the order of `udfs.image_refs.ImageRef`."""
+
 TABLE = sample_table(
     "images",
     "one sample's image: a reference into storage, never a copy",

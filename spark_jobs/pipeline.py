@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from spark_jobs.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from spark_jobs.config import RunConfig
-    from spark_jobs.runner.stage_report import StageReport
 
 
 @dataclass(frozen=True)
@@ -37,12 +29,6 @@ class Stage:
     writes: tuple[str, ...]
     uses_model: bool = False
     profiles: bool = True
-
-    def load(self) -> Callable[[SparkSession, RunConfig], StageReport]:
-        """Import the stage's `run` function."""
-        run: Callable[[SparkSession, RunConfig], StageReport]
-        run = importlib.import_module(f"spark_jobs.stages.{self.name}").run
-        return run
 
 
 # Tables of published numbers: `statistics` writes them all, the report shows them all.

@@ -19,6 +19,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from schemas._table import KEY_COLUMNS
+from schemas.images import REFERENCE_COLUMNS
 from udfs.devices import is_out_of_memory, is_retried, pin_gpu
 from udfs.guarded_decode import decode
 from udfs.heap import trim_heap
@@ -27,8 +29,6 @@ from udfs.image_refs import ImageRef, UnreadableImage, read_images
 from udfs.model_apart import ModelApart
 from udfs.model_api import ImageModel, ModelFactory, Result, Row
 
-REFERENCE_COLUMNS = ("image_uri", "image_offset", "image_length", "image_row")
-KEY_COLUMNS = ("shard_id", "sample_id")
 SKIP_COLUMN = "skip_reason"
 BATCH_COLUMN = "batch"
 PHASES = ("read", "decode", "infer")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from schemas._table import KEY_COLUMNS
 from udfs.adapter import BATCH_COLUMN, load_once, predict_all
 from udfs.text_rendering import (
     CANVAS_PX,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from udfs.model_api import ImageModel, Result, Row
 
 PHASES = ("render", "infer")
-_KEYS = ("shard_id", "sample_id", "vocabulary", "gram")
+_KEYS = (*KEY_COLUMNS, "vocabulary", "gram")
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from spark_jobs import tracking
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import parrot_version, run_id
+from spark_jobs.runner.stage import Situation
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.sources import recognise
+from spark_jobs.stages import load_stage
 from spark_jobs.warehouse.addresses import check_writable
 from spark_jobs.warehouse.tables import Tables
-from spark_jobs.warehouse.views import publish_views
+from spark_jobs.warehouse.views import current_run_keys, publish_views
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,44 +29,32 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
     Raises:
         ParrotError: The first fault: no dataset name, no such source, no such model, no way to write.
     """
-    names = {stage.name for stage in stages}
-    if names - {"report"}:
-        _ = config.dataset_name
-    if config.source is not None:
-        recognise(config.source, config.ingest.kind)
     check_writable(config.warehouse)
-    if "download" in names:
-        from spark_jobs.stages.download import check_installed, options_of
+    for stage in stages:
+        load_stage(stage.name).check(config)
 
-        check_installed()
-        options_of(config)
-    for stage, models in {
-        "embed": None,
-        "remove_text": config.remove_text.models,
-        "render_text": config.render_text.models,
-    }.items():
-        if stage in names:
-            from spark_jobs.stages.embed import clips_of
 
-            clips_of(config.embed, models)
-    if "spot_text" in names:
-        from spark_jobs.stages.spot_text import spotter_of
+def check_ready(tables: Tables, config: RunConfig, stages: list[Stage]) -> None:
+    """Find what in the warehouse would stop a stage of the run, before the first one starts.
 
-        spotter_of(config.spot_text)
-    if "curate" in names:
-        from spark_jobs.subsets.definition import orders
-
-        orders(config.curate)
+    Raises:
+        ParrotError: The first fault: a table that is missing and that no stage before makes, and the like.
+    """
+    situation = Situation(tables, config, current_run_keys(tables))
+    for stage in stages:
+        load_stage(stage.name).ready(situation)
+        situation = situation.done(stage.writes)
 
 
 def run_stages(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> list[StageReport]:
     """Run stages in order, each as a nested MLflow run, and say what each did."""
     reports = []
+    check_ready(Tables(spark, config.warehouse), config, stages)
     with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
         for stage in stages:
             with tracking.stage_run(stage.name):
                 tracking.params(_stage_params(config, stage))
-                report = stage.load()(spark, config)
+                report = load_stage(stage.name).run(spark, config)
                 _track(report)
             say(report)
             reports.append(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -10,9 +9,10 @@ from rich.table import Table
 from schemas import ALL_TABLES, images, samples, stage_runs
 from schemas._table import TableSpec
 from spark_jobs.pipeline import STAGES
-from spark_jobs.runner.lineage import outdated_note, outdated_tables, read_made_from
+from spark_jobs.runner.outdated import outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.pending import Input, RunKeys, input_shards, output_shards
 from spark_jobs.runner.progress import output_console
+from spark_jobs.stages import load_stage
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 
@@ -108,10 +108,7 @@ def _inputs_of(spec: TableSpec) -> tuple[Input, ...]:
     stage = next((stage for stage in STAGES if spec.name in stage.writes), None)
     if stage is None:
         return ()
-    inputs: tuple[Input, ...] = getattr(
-        importlib.import_module(f"spark_jobs.stages.{stage.name}"), "INPUTS", ()
-    )
-    return inputs
+    return load_stage(stage.name).inputs
 
 
 def _last_runs(tables: Tables) -> dict[tuple[str, str], str]:

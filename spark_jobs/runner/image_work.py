@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schemas import images, samples
-from schemas._table import TableSpec
+from schemas._table import KEY_COLUMNS, TableSpec
+from schemas.images import REFERENCE_COLUMNS
 from spark_jobs.errors import StageError
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.session import is_local
 from udfs.adapter import (
     BATCH_COLUMN,
-    KEY_COLUMNS,
     PHASES,
-    REFERENCE_COLUMNS,
     SKIP_COLUMN,
     ImageTask,
     map_images,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructField
 
     from spark_jobs.config import RunConfig
+    from spark_jobs.runner.stage import Situation
     from udfs.model_api import StagedFactory
 
 
@@ -81,7 +81,7 @@ def image_work(
         params=params_of(factory, config),
         compute=compute,
         batch_size=batch_size,
-        model=next(iter(constants.values())),
+        models=tuple(constants.values()),
         files=factory.files,
     )
 
@@ -175,3 +175,12 @@ def gpu_profile(gpus_per_task: float) -> ResourceProfile | None:
     requests = TaskResourceRequests().resource("gpu", gpus_per_task)
     profile: ResourceProfile = ResourceProfileBuilder().require(requests).build
     return profile
+
+
+def check_gpus(situation: Situation) -> None:
+    """Find whether a model stage would get the GPUs that it asks for.
+
+    Raises:
+        StageError: As `gpu_profile`.
+    """
+    gpu_profile(situation.config.session.gpus_per_task)

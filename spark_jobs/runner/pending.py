@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from schemas._table import TableSpec
@@ -57,7 +57,7 @@ class ShardWork:
         compute: From joined inputs (`shard_id`, `sample_id` and the inputs' names) to the result columns,
             `status` and `error`; for model stages also seconds by phase.
         batch_size: Samples per model batch; None for stages without a model.
-        model: Name of the model, for people.
+        models: Names of its models, as the output names them.
         files: Local files that workers need.
         rows_per_sample: Rows that `compute` makes of each sample.
         slice_batches: Model batches per Spark task; None: `runner.slice_batches`.
@@ -72,12 +72,17 @@ class ShardWork:
     params: dict[str, Any]
     compute: Callable[[DataFrame], DataFrame]
     batch_size: int | None = None
-    model: str = ""
+    models: tuple[str, ...] = ()
     files: tuple[WeightFile, ...] = ()
     rows_per_sample: int = 1
     slice_batches: int | None = None
     max_failed_share: float | None = None
     whole_shards: Callable[[DataFrame], DataFrame] | None = None
+
+    @property
+    def model(self) -> str:
+        """Its models, for people."""
+        return ", ".join(self.models)
 
 
 @dataclass(frozen=True)
@@ -121,11 +126,11 @@ class Plan:
 
     run_key: str
     upstream: Mapping[str, str]
-    pending: list[Shard]
-    kept: int
-    kept_samples: int
-    retries: list[Shard]
-    orphans: list[str]
+    pending: list[Shard] = field(default_factory=list)
+    kept: int = 0
+    kept_samples: int = 0
+    retries: list[Shard] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
     waits_for: str | None = None
 
 
@@ -165,24 +170,57 @@ def plan_work(
     upstream = upstream_of(current_run_keys(tables) if current is None else current, dataset, work.inputs)
     run_key = run_key_of(work, upstream)
     inputs = input_shards(tables, work.inputs, dataset, upstream)
-    wanted = {shard.shard_id: shard for shard in inputs.ready}
     done = output_shards(tables, work.output, dataset, run_key)
-    # What was made of a shard that waits is kept: its input may come back as it was.
-    orphans = sorted(set(done) - set(wanted) - set(inputs.waiting))
+    plan = Plan(run_key, upstream, waits_for=_waits_for(inputs, dataset))
+    return planned(plan, inputs, done, limit=limit)
+
+
+def planned(
+    plan: Plan, inputs: InputShards, done: Mapping[str, tuple[str, int]], *, limit: int | None
+) -> Plan:
+    """A plan with its shards: what is done is up to date where it came from the input as it is now.
+
+    Args:
+        plan: With the run keys.
+        inputs: The shards of the inputs.
+        done: Input key and number of failed rows by shard of the output.
+        limit: Number of shards to sample, or None.
+    """
+    wanted = {shard.shard_id: shard for shard in inputs.ready}
     selected = [wanted[shard_id] for shard_id in sample_shards(wanted, limit)]
     pending = [shard for shard in selected if done.get(shard.shard_id, ("", 0))[0] != shard.input_key]
     todo = {shard.shard_id for shard in pending}
     kept = [shard for shard in selected if shard.shard_id not in todo]
-    return Plan(
-        run_key=run_key,
-        upstream=upstream,
+    return replace(
+        plan,
         pending=pending,
         kept=len(kept),
         kept_samples=sum(shard.samples for shard in kept),
         retries=[shard for shard in kept if done[shard.shard_id][1]],
-        orphans=orphans,
-        waits_for=_waits_for(inputs, dataset),
+        # What was made of a shard that waits is kept: its input may come back as it was.
+        orphans=sorted(set(done) - set(wanted) - set(inputs.waiting)),
     )
+
+
+def chunks_of(
+    shards: Sequence[Shard], *, first: int, seconds: float | None, rate: Callable[[], float]
+) -> Iterator[list[Shard]]:
+    """Cut shards into chunks, each of one shard at least.
+
+    Args:
+        shards: The shards, in order.
+        first: Samples of the first chunk.
+        seconds: What a chunk should take, by the rate seen so far; None: all are as large as the first.
+        rate: Samples per second, asked after each chunk.
+    """
+    left = list(shards)
+    target = float(first)
+    while left:
+        chunk = [left.pop(0)]
+        while left and sum(shard.samples for shard in chunk) + left[0].samples <= target:
+            chunk.append(left.pop(0))
+        yield chunk
+        target = target if seconds is None else max(target, rate() * seconds)
 
 
 def sample_shards(shard_ids: Mapping[str, Any], limit: int | None) -> list[str]:
@@ -197,7 +235,13 @@ def input_shards(
     tables: Tables, inputs: tuple[Input, ...], dataset: str, upstream: Mapping[str, str]
 ) -> InputShards:
     """Shards that every input holds in full, with the hash of their rows, and those that must wait."""
-    per_input = [_input_digests(tables, item, dataset, upstream[item.spec.name]) for item in inputs]
+    return joined_shards(
+        inputs, [_input_digests(tables, item, dataset, upstream[item.spec.name]) for item in inputs]
+    )
+
+
+def joined_shards(inputs: Sequence[Input], per_input: Sequence[Mapping[str, tuple[int, str]]]) -> InputShards:
+    """What `input_shards` says, from the rows and the hash by shard of each input."""
     ready: list[Shard] = []
     waiting: list[str] = []
     lacking: dict[str, int] = {}

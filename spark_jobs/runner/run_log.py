@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schemas import stage_runs
@@ -16,6 +16,7 @@ from spark_jobs import tracking
 
 if TYPE_CHECKING:
     from schemas._table import TableSpec
+    from spark_jobs.runner.stage_report import StageReport
     from spark_jobs.warehouse.tables import Tables
 
 _FLUSH_SECONDS = 60.0  # a commit costs 1 to 2 s: short stages log once, long ones each minute
@@ -126,6 +127,33 @@ class RunLog:
         )
         if event == "finished" or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
+
+    @contextlib.contextmanager
+    def outcome(
+        self, report: StageReport, *, is_finished: Callable[[], bool] = lambda: True
+    ) -> Iterator[None]:
+        """Log how the block ends: `finished`, or by an error `failed`, with what the report counts by then.
+
+        Args:
+            report: Its rows and shards are those of this log's table.
+            is_finished: Asked at the end; where it is not so, nothing is logged.
+        """
+        started = time.monotonic()
+
+        def add(event: str) -> None:
+            counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
+            self.add(event, seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+
+        try:
+            yield
+        except BaseException:
+            # The log must not hide the error: where Spark itself is gone, nothing can be appended.
+            with contextlib.suppress(Exception):
+                add("failed")
+                self.flush()
+            raise
+        if is_finished():
+            add("finished")
 
     def flush(self) -> None:
         """Append what has been collected, or leave that to the commit that it shares with others."""

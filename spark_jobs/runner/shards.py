@@ -6,21 +6,21 @@ row for row: what is done is read from the output itself, never from a log.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas._table import KEY_COLUMNS
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
-from spark_jobs.runner.pending import Plan, Shard, ShardWork, plan_work
+from spark_jobs.runner.pending import Plan, Shard, ShardWork, chunks_of, plan_work, run_key_of, upstream_of
 from spark_jobs.runner.progress import StageProgress
+from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
 from spark_jobs.runner.run_log import RunLog
+from spark_jobs.runner.ship_files import ship_files
 from spark_jobs.runner.slices import slice_frame
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.runner.staging import stage_files
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 
@@ -35,16 +35,6 @@ _OTHER_FIRST_CHUNK = 200_000
 _ROWS_PER_FILE = 50_000
 
 
-@dataclass
-class _Counts:
-    rows: int
-    ok: int
-    failed: int
-    skipped: int
-    phase_seconds: dict[str, float]
-    an_error: str | None
-
-
 def run_shards(spark: SparkSession, config: RunConfig, work: ShardWork) -> StageReport:
     """Bring a sample-level table up to date with its inputs.
 
@@ -55,14 +45,17 @@ def run_shards(spark: SparkSession, config: RunConfig, work: ShardWork) -> Stage
     started = time.monotonic()
     tables = Tables(spark, config.warehouse)
     dataset = config.dataset_name
-    plan = plan_work(tables, work, dataset=dataset, limit=config.limit)
-    if plan.waits_for and not (plan.pending or plan.kept or plan.orphans):
-        raise StageError(plan.waits_for)
-    report = StageReport(stage=work.stage, dataset=dataset, shards_kept=plan.kept)
-    report.run_keys[work.output.name] = plan.run_key
-    report.notes += [plan.waits_for] if plan.waits_for else []
-    report.versions_read = {item.spec.name: tables.version(item.spec) for item in work.inputs}
-    with tables.writing(work.output, dataset=dataset, run_key=plan.run_key):
+    current = current_run_keys(tables)
+    run_key = run_key_of(work, upstream_of(current, dataset, work.inputs))
+    report = StageReport(stage=work.stage, dataset=dataset, run_keys={work.output.name: run_key})
+    # Compared inside the lock: what another run has just written is not done again.
+    with tables.writing(work.output, dataset=dataset, run_key=run_key):
+        plan = plan_work(tables, work, dataset=dataset, limit=config.limit, current=current)
+        if plan.waits_for and not (plan.pending or plan.kept or plan.orphans):
+            raise StageError(plan.waits_for)
+        report.shards_kept = plan.kept
+        report.notes += [plan.waits_for] if plan.waits_for else []
+        report.versions_read = {item.spec.name: tables.version(item.spec) for item in work.inputs}
         _run_plan(spark, tables, config, work, plan, report)
     report.seconds = time.monotonic() - started
     return report
@@ -71,52 +64,40 @@ def run_shards(spark: SparkSession, config: RunConfig, work: ShardWork) -> Stage
 def _run_plan(
     spark: SparkSession, tables: Tables, config: RunConfig, work: ShardWork, plan: Plan, report: StageReport
 ) -> None:
-    started = time.monotonic()
     todo = [*plan.pending, *(plan.retries if config.retry_failed else [])]
     is_current = current_run_keys(tables).get((report.dataset, work.output.name)) == plan.run_key
     if not todo and not plan.orphans and is_current:
         return
     tables.create(work.output)
-    stage_files(spark, work.files)
+    ship_files(spark, work.files)
     params = {"params": work.params, "reads": dict(plan.upstream)}
     log = RunLog(
         tables, work.output, stage=work.stage, dataset=report.dataset, run_key=plan.run_key, params=params
     )
     chunks = _Chunks(spark, tables, config.runner, work, plan, report, log)
-    try:
+    with log.outcome(report):
         if plan.orphans:
             chunks.remove_orphans()
         total = plan.kept_samples + sum(shard.samples for shard in plan.pending)
         with StageProgress(work.stage, total=total, done=plan.kept_samples) as progress:
-            for chunk in _cut(plan.pending, chunks, config.runner, progress):
+            for chunk in _cut(plan.pending, work, config.runner, progress):
                 chunks.compute(chunk, progress, retry=False)
             if config.retry_failed:
-                for chunk in _cut(plan.retries, chunks, config.runner, progress):
+                for chunk in _cut(plan.retries, work, config.runner, progress):
                     chunks.compute(chunk, progress, retry=True)
-    except BaseException:
-        counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-        # The log must not hide the error: where Spark itself is gone, nothing can be appended.
-        with contextlib.suppress(Exception):
-            log.add("failed", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
-            log.flush()
-        raise
-    counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-    log.add("finished", seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
 
 
 def _cut(
-    shards: list[Shard], chunks: _Chunks, config: RunnerConfig, progress: StageProgress
+    shards: list[Shard], work: ShardWork, config: RunnerConfig, progress: StageProgress
 ) -> Iterator[list[Shard]]:
-    """Chunks that take about `chunk_seconds` each, by the rate seen so far."""
-    left = list(shards)
-    default = _OTHER_FIRST_CHUNK if chunks.work.batch_size is None else _MODEL_FIRST_CHUNK
-    target = float(config.first_chunk or default)
-    while left:
-        chunk = [left.pop(0)]
-        while left and sum(shard.samples for shard in chunk) + left[0].samples <= target:
-            chunk.append(left.pop(0))
-        yield chunk
-        target = max(target, progress.rate * config.chunk_seconds) if config.first_chunk is None else target
+    """Chunks that take about `chunk_seconds` each, by the rate seen so far; of a fixed size where one is given."""
+    default = _OTHER_FIRST_CHUNK if work.batch_size is None else _MODEL_FIRST_CHUNK
+    return chunks_of(
+        shards,
+        first=config.first_chunk or default,
+        seconds=config.chunk_seconds if config.first_chunk is None else None,
+        rate=lambda: progress.rate,
+    )
 
 
 class _Chunks:
@@ -149,7 +130,7 @@ class _Chunks:
             try:
                 samples = sum(shard.samples for shard in chunk)
                 with progress.watching(self._spark, samples=0 if retry else samples):
-                    counts = self._count(frame)
+                    counts = count_rows(frame)
                 self._check(counts, samples, judge=not retry)
                 version = self._commit(frame, chunk, rows=counts.rows)
             finally:
@@ -182,9 +163,9 @@ class _Chunks:
             )
             columns = [F.col(column).alias(name) for name, column in item.columns.items()]
             frame = frame.where(item.where) if item.where else frame
-            frame = frame.where(F.col("shard_id").isin(shard_ids)).select("shard_id", "sample_id", *columns)
+            frame = frame.where(F.col("shard_id").isin(shard_ids)).select(*KEY_COLUMNS, *columns)
             how = "left" if item.optional else "inner"
-            joined = frame if joined is None else joined.join(frame, ["shard_id", "sample_id"], how)
+            joined = frame if joined is None else joined.join(frame, list(KEY_COLUMNS), how)
         assert joined is not None, "a stage has at least one input"
         return joined if self.work.whole_shards is None else self.work.whole_shards(joined)
 
@@ -218,32 +199,12 @@ class _Chunks:
         shard_ids = [shard.shard_id for shard in chunk]
         rows = self._tables.read(self.work.output, dataset=self._report.dataset, run_key=self._plan.run_key)
         rows = rows.where(F.col("shard_id").isin(shard_ids))
-        failed = F.broadcast(rows.where("status = 'failed'").select("shard_id", "sample_id").distinct())
-        inputs = self._inputs(chunk).join(failed, ["shard_id", "sample_id"], "left_semi")
-        kept = rows.join(failed, ["shard_id", "sample_id"], "left_anti")
+        failed = F.broadcast(rows.where("status = 'failed'").select(*KEY_COLUMNS).distinct())
+        inputs = self._inputs(chunk).join(failed, list(KEY_COLUMNS), "left_semi")
+        kept = rows.join(failed, list(KEY_COLUMNS), "left_anti")
         return kept.unionByName(self._computed(inputs, chunk), allowMissingColumns=True)
 
-    def _count(self, frame: DataFrame) -> _Counts:
-        from pyspark.sql import functions as F
-
-        sums = [
-            F.sum((F.col("status") == status).cast("long")).alias(status)
-            for status in ("ok", "failed", "skipped")
-        ]
-        phases = [name.removesuffix("_seconds") for name in frame.columns if name.endswith("_seconds")]
-        sums += [F.sum(f"{phase}_seconds").alias(f"{phase}_seconds") for phase in phases]
-        an_error = F.min(F.when(F.col("status") == "failed", F.col("error"))).alias("an_error")
-        row = frame.agg(F.count("*").alias("n"), *sums, an_error).collect()[0]
-        return _Counts(
-            rows=row["n"],
-            ok=row["ok"] or 0,
-            failed=row["failed"] or 0,
-            skipped=row["skipped"] or 0,
-            phase_seconds={phase: row[f"{phase}_seconds"] or 0.0 for phase in phases},
-            an_error=row["an_error"],
-        )
-
-    def _check(self, counts: _Counts, samples: int, *, judge: bool) -> None:
+    def _check(self, counts: RowCounts, samples: int, *, judge: bool) -> None:
         """Stop before the commit. A retry is not judged by its failures: it cannot be worse than what is there."""
         expected = samples * self.work.rows_per_sample
         if counts.rows != expected:
@@ -251,15 +212,13 @@ class _Chunks:
                 f"{self.work.stage} made {counts.rows} rows from {samples} samples, expected {expected}; nothing "
                 "of this chunk was written. The input changed while it was read: run again"
             )
-        tried = counts.ok + counts.failed
-        share = counts.failed / tried if tried else 0.0
         name, most = "runner.max_failed_share", self._config.max_failed_share
         if self.work.max_failed_share is not None:
             name, most = f"{self.work.stage}.max_failed_share", self.work.max_failed_share
-        if judge and counts.failed >= self._config.min_failed_rows and share > most:
+        if judge and too_many_failed(counts, fewest=self._config.min_failed_rows, most=most):
             raise StageError(
-                f"{self.work.stage}: {counts.failed} of {tried} samples of a chunk failed, more than "
-                f"{name}={most}; nothing of this chunk was written. "
+                f"{self.work.stage}: {counts.failed} of {counts.ok + counts.failed} samples of a chunk failed, "
+                f"more than {name}={most}; nothing of this chunk was written. "
                 f"One of the errors: {counts.an_error}"
             )
 
@@ -275,7 +234,7 @@ class _Chunks:
             shards=[shard.shard_id for shard in chunk],
         )
 
-    def _account(self, counts: _Counts, chunk: list[Shard], version: int, *, seconds: float) -> None:
+    def _account(self, counts: RowCounts, chunk: list[Shard], version: int, *, seconds: float) -> None:
         report = self._report
         report.shards_done += len(chunk)
         report.rows += counts.rows
@@ -289,6 +248,6 @@ class _Chunks:
             seconds=seconds,
             shards=len(chunk),
             counts={"rows": counts.rows, "failed": counts.failed, "skipped": counts.skipped},
-            phase_seconds=counts.phase_seconds,
+            phase_seconds=dict(counts.phase_seconds),
             table_version=version,
         )

@@ -47,3 +47,19 @@ class StageReport:
     def did_nothing(self) -> bool:
         """Whether everything was up to date."""
         return self.shards_done == 0 and not self.versions_written
+
+    def add(self, part: StageReport) -> None:
+        """Take over what a part of the stage's work tells of itself; the seconds of a whole are its own."""
+        self.shards_done += part.shards_done
+        self.shards_kept += part.shards_kept
+        self.rows += part.rows
+        self.failed += part.failed
+        self.skipped += part.skipped
+        for phase, seconds in part.phase_seconds.items():
+            self.phase_seconds[phase] = self.phase_seconds.get(phase, 0.0) + seconds
+        self.run_keys.update(part.run_keys)
+        self.versions_read.update(part.versions_read)
+        self.versions_written.update(part.versions_written)
+        self.results.update(part.results)
+        self.notes += part.notes
+        self.artifacts += part.artifacts

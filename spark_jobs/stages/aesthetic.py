@@ -5,23 +5,25 @@ Samples whose source ships a score are scored too; the source's own stays in `sa
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from schemas import aesthetic_scores, clip_embeddings
+from schemas._table import KEY_COLUMNS
 from spark_jobs.errors import ConfigError, ModelError, StageError
-from spark_jobs.runner.hash_sample import matrix_of
 from spark_jobs.runner.pending import Input, ShardWork, upstream_of
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import shard_stage
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 from udfs.aesthetic import AestheticHead, load_head
+from udfs.aesthetic_rows import score_rows
+from udfs.vectors import VECTOR_COLUMNS
 from udfs.weights import WeightsError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from spark_jobs.config import RunConfig
@@ -32,7 +34,6 @@ INPUTS = (
         {"image_vector": "image_vector", "embed_status": "status", "embed_error": "error"},
     ),
 )
-_SCORED = "shard_id string, sample_id string, head string, aesthetic_score float, status string, error string"
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -62,8 +63,9 @@ def work(config: RunConfig) -> ShardWork:
 
 def _scoring(head: AestheticHead) -> ShardWork:
     def compute(inputs: DataFrame) -> DataFrame:
-        columns = inputs.select("shard_id", "sample_id", "image_vector", "embed_status", "embed_error")
-        return columns.mapInArrow(_scorer(head), _SCORED)
+        score = functools.partial(score_rows, head=head)
+        columns = inputs.select(*KEY_COLUMNS, *VECTOR_COLUMNS)
+        return columns.mapInArrow(score, aesthetic_scores.TABLE.worker_schema())
 
     return ShardWork(
         stage="aesthetic",
@@ -71,7 +73,7 @@ def _scoring(head: AestheticHead) -> ShardWork:
         inputs=INPUTS,
         params={"head": head.file.name, "sha256": head.file.sha256},
         compute=compute,
-        model=head.file.name,
+        models=(head.file.name,),
     )
 
 
@@ -118,38 +120,4 @@ def _check_model(tables: Tables, dataset: str, head: AestheticHead) -> list[str]
     ]
 
 
-def _scorer(head: AestheticHead) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def score_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from udfs.aesthetic import scores
-
-        for batch in batches:
-            vectors = batch.column("image_vector")
-            embedded = np.asarray(pc.and_(pc.equal(batch.column("embed_status"), "ok"), vectors.is_valid()))
-            score = np.zeros(batch.num_rows, np.float32)
-            if embedded.any():
-                score[embedded] = scores(matrix_of(vectors.filter(pa.array(embedded))), head)
-            finite = np.isfinite(score)
-            status = np.where(embedded, np.where(finite, "ok", "failed"), "skipped")
-            embed_errors = batch.column("embed_error").to_pylist()
-            reasons = {"ok": None, "failed": "the image vector is not finite"}
-            errors = [
-                reasons.get(one, f"embed: {error or 'no image vector'}")
-                for one, error in zip(status.tolist(), embed_errors, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column("shard_id"),
-                    batch.column("sample_id"),
-                    pa.array([head.file.name] * batch.num_rows, pa.string()),
-                    pa.array(score, mask=status != "ok"),
-                    pa.array(status.tolist(), pa.string()),
-                    pa.array(errors, pa.string()),
-                ],
-                names=[column.split()[0] for column in _SCORED.split(", ")],
-            )
-
-    return score_batches
+STAGE = shard_stage(run, work, inputs=INPUTS)

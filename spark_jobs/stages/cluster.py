@@ -6,25 +6,28 @@ version in their run key, so a new fit never mixes with an old assignment.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
-from spark_jobs.runner.cluster_fit import BroughtModel, bring_model, plan_fit, planned_size, stored_version
-from spark_jobs.runner.hash_sample import matrix_of
+from schemas._table import KEY_COLUMNS
+from spark_jobs.clustering.fit import ensure_model
+from spark_jobs.clustering.plan import check_settings, embeddings_keys, plan_fit, planned_size
+from spark_jobs.clustering.stored_model import StoredModel, find_model
 from spark_jobs.runner.pending import Input, RunKeys, ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import Situation, StageContract, StagePlan, check_dataset, plan_shards
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.warehouse.tables import Tables
+from udfs.cluster_rows import assign_rows
+from udfs.vectors import VECTOR_COLUMNS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from spark_jobs.config import RunConfig
-    from udfs.clustering import ClusterModel
 
 INPUTS = (
     Input(
@@ -32,23 +35,15 @@ INPUTS = (
         {"image_vector": "image_vector", "embed_status": "status", "embed_error": "error"},
     ),
 )
-_ASSIGNED = (
-    "shard_id string, sample_id string, model_version string, cluster int, cluster_group int, "
-    "distance float, status string, error string"
-)
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Fit a model where there is none of these vectors and settings; assign every sample that lacks it."""
     started = time.monotonic()
-    fitted = StageReport(stage="cluster", dataset=config.dataset_name)
+    report = StageReport(stage="cluster", dataset=config.dataset_name)
     tables = Tables(spark, config.warehouse)
-    model = bring_model(spark, tables, config, fitted)
-    report = run_shards(spark, config, assignment(model))
-    report.run_keys = {**fitted.run_keys, **report.run_keys}
-    report.versions_written = {**fitted.versions_written, **report.versions_written}
-    report.results = {**fitted.results, **report.results}
-    report.notes = [*fitted.notes, *report.notes]
+    model = ensure_model(spark, tables, config, report)
+    report.add(run_shards(spark, config, assignment(model)))
     if model is not None:
         report.versions_read[cluster_models.TABLE.name] = tables.version(cluster_models.TABLE)
     report.seconds = time.monotonic() - started
@@ -85,9 +80,9 @@ def plan_cluster(
     if is_input_pending:
         return ClusterPlan("new fit, after embed", _assignment_to("new"))
     plan = plan_fit(tables, config, current=current)
-    version = stored_version(tables, plan.run_key)
-    if version is not None:
-        return ClusterPlan(f"stored {version}", _assignment_to(version))
+    stored = find_model(tables, plan.run_key)
+    if stored is not None:
+        return ClusterPlan(f"stored {stored.version}", _assignment_to(stored.version))
     size = planned_size(tables, plan)
     model = "none: no vectors" if size is None else f"new fit: {size[0]:,} clusters, {size[1]:,} groups"
     return ClusterPlan(model, _assignment_to(None if size is None else "new"))
@@ -98,12 +93,13 @@ def _assignment_to(version: str | None) -> ShardWork:
     return replace(assignment(None), params={"model": version})
 
 
-def assignment(model: BroughtModel | None) -> ShardWork:
+def assignment(model: StoredModel | None) -> ShardWork:
     """Declare the assignment of samples to a model's clusters; without a model all are skipped."""
 
     def compute(inputs: DataFrame) -> DataFrame:
-        columns = inputs.select("shard_id", "sample_id", "image_vector", "embed_status", "embed_error")
-        return columns.mapInArrow(_assigner(None if model is None else model.load()), _ASSIGNED)
+        assign = functools.partial(assign_rows, model=None if model is None else model.load())
+        columns = inputs.select(*KEY_COLUMNS, *VECTOR_COLUMNS)
+        return columns.mapInArrow(assign, cluster_assignments.TABLE.worker_schema())
 
     return ShardWork(
         stage="cluster",
@@ -111,48 +107,28 @@ def assignment(model: BroughtModel | None) -> ShardWork:
         inputs=INPUTS,
         params={"model": None if model is None else model.version},
         compute=compute,
-        model="" if model is None else model.version,
+        models=() if model is None else (model.version,),
     )
 
 
-def _assigner(
-    model: ClusterModel | None,
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    version = None if model is None else model.version
+def _check(config: RunConfig) -> None:
+    check_dataset(config)
+    check_settings(config.cluster)
 
-    def assign_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
-        from udfs.clustering import assign
+def _ready(situation: Situation) -> None:
+    # Whether they fit together can change until it is this stage's turn.
+    embeddings_keys(situation.current, situation.config)
 
-        for batch in batches:
-            rows = batch.num_rows
-            ok = pc.and_(
-                pc.equal(batch.column("embed_status"), "ok"), batch.column("image_vector").is_valid()
-            )
-            found = np.asarray(ok) & (model is not None)
-            cluster, group, distance = (np.zeros(rows, kind) for kind in (np.int32, np.int32, np.float32))
-            if model is not None and found.any():
-                vectors = matrix_of(batch.column("image_vector").filter(pa.array(found)))
-                cluster[found], distance[found] = assign(vectors, model)
-                group[found] = model.groups[cluster[found]]
-            embed_errors = batch.column("embed_error").to_pylist()
-            errors = [
-                None if is_found else f"embed: {error or 'no image vector'}"
-                for is_found, error in zip(found, embed_errors, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column("shard_id"),
-                    batch.column("sample_id"),
-                    pa.array([version] * rows, pa.string()),
-                    *(pa.array(values, mask=~found) for values in (cluster, group, distance)),
-                    pa.array(["ok" if is_found else "skipped" for is_found in found]),
-                    pa.array(errors, pa.string()),
-                ],
-                names=[column.split()[0] for column in _ASSIGNED.split(", ")],
-            )
 
-    return assign_batches
+def _plan(situation: Situation) -> StagePlan:
+    plan = plan_cluster(
+        situation.tables,
+        situation.config,
+        current=situation.current,
+        is_input_pending=bool(situation.pending_of(item.spec.name for item in INPUTS)),
+    )
+    return plan_shards(situation, plan.work, model=plan.model)
+
+
+STAGE = StageContract(run, _check, _ready, _plan, INPUTS)

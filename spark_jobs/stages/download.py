@@ -5,34 +5,34 @@ Rows of `images` that ingest made are taken over as they are, so that one run ke
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas import images, samples
+from schemas._table import KEY_COLUMNS
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import Situation, StageContract, StagePlan, check_dataset, need, plan_shards
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.sources.fetch import Fetched, FetchOptions, fetch_images
+from spark_jobs.sources.fetch import FetchOptions
+from spark_jobs.sources.fetch_rows import ASKED, MEASURES, fetch_rows
 from spark_jobs.sources.storage import absolute
 from spark_jobs.stages.ingest import RUN_KEY as INGEST_RUN_KEY
 from spark_jobs.warehouse.addresses import is_catalog
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
-from udfs.adapter import BATCH_COLUMN, KEY_COLUMNS
+from udfs.adapter import BATCH_COLUMN
 from udfs.bounded_http import HttpLimits
 from udfs.image_codec import DecodeLimits
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from spark_jobs.config import RunConfig
 
-_MEASURES = tuple(field.name for field in images.TABLE.result_fields())
 # What decides a row's value; the other settings decide only whether and when it is there.
 _DECISIVE = (
     "image_size",
@@ -53,7 +53,7 @@ INPUTS = (
     ),
     Input(
         images.TABLE,
-        {**{name: name for name in _MEASURES}, "known_status": "status", "known_error": "error"},
+        {**{name: name for name in MEASURES}, "known_status": "status", "known_error": "error"},
         run_key=INGEST_RUN_KEY,
         optional=True,
     ),
@@ -156,58 +156,23 @@ def options_of(config: RunConfig) -> FetchOptions:
 
 def _computed(inputs: DataFrame, options: FetchOptions) -> DataFrame:
     from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import StructType
 
-    fields = {field.name: field for field in images.TABLE.schema.fields}
-    names = (*KEY_COLUMNS, *_MEASURES, "status", "error")
-    schema = StructType([fields[name] for name in names])
-    asked = ("url", "caption", "sample_status", "sample_error", "known_status", "known_error")
-    frame = inputs.select(*KEY_COLUMNS, BATCH_COLUMN, *asked, *_MEASURES)
-    return frame.mapInArrow(map_urls(options, to_arrow_schema(schema)), schema)
+    schema = images.TABLE.worker_schema()
+    fetch = functools.partial(fetch_rows, options=options, output=to_arrow_schema(schema))
+    return inputs.select(*KEY_COLUMNS, BATCH_COLUMN, *ASKED, *MEASURES).mapInArrow(fetch, schema)
 
 
-def map_urls(
-    options: FetchOptions, output: pa.Schema
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: one row of `images` per sample; each batch of a shard is one tar."""
-
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for (shard_id, _), group in groupby(rows, key=lambda row: (row["shard_id"], row[BATCH_COLUMN])):
-            held = list(group)
-            wanted = [row for row in held if _is_wanted(row)]
-            fetched = fetch_images(wanted, options, shard_id=shard_id) if wanted else {}
-            made = [_row(row, fetched.get(row["sample_id"])) for row in held]
-            yield pa.RecordBatch.from_pylist(made, schema=output)
-
-    return run
+def _check(config: RunConfig) -> None:
+    check_dataset(config)
+    check_installed()
+    work(config)
 
 
-def _is_wanted(row: dict[str, Any]) -> bool:
-    return row["known_status"] is None and row["sample_status"] == "ok" and bool(row["url"])
+def _plan(situation: Situation) -> StagePlan:
+    if not is_needed(situation.tables, situation.config.dataset_name):
+        return StagePlan(instead="nothing to do")
+    return plan_shards(situation, work(situation.config))
 
 
-def _row(row: dict[str, Any], fetched: Fetched | None) -> dict[str, Any]:
-    keys = {name: row[name] for name in KEY_COLUMNS}
-    if row["known_status"] is not None:
-        known = {name: row[name] for name in _MEASURES}
-        return {**keys, **known, "status": row["known_status"], "error": row["known_error"]}
-    if fetched is None:
-        return {**keys, "status": "skipped", "error": row["sample_error"] or "the sample has no URL"}
-    if fetched.image is None:
-        return {**keys, "status": "failed", "error": fetched.error}
-    image = fetched.image
-    return {
-        **keys,
-        "image_uri": image.uri,
-        "image_offset": image.offset,
-        "image_length": image.length,
-        "format": image.format,
-        "width": image.width,
-        "height": image.height,
-        "sha256": image.sha256,
-        "status": "ok",
-        "error": None,
-    }
+# `images` may not be there: ingest has none for samples with only a URL.
+STAGE = StageContract(run, _check, need(INPUTS[0]), _plan, INPUTS)

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings
-from spark_jobs.errors import ConfigError, ModelError
-from spark_jobs.runner.image_work import INPUTS, image_work
+from spark_jobs.clip_models import clip_of, keep_real_scores, model_notes
+from spark_jobs.runner.image_work import INPUTS, check_gpus, image_work
 from spark_jobs.runner.pending import ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import Situation, shard_stage
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.warehouse.tables import Tables
-from spark_jobs.warehouse.views import current_run_keys
-from udfs.clip_embedding import ClipFactory, resolve
-from udfs.weights import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pyspark.sql import SparkSession
 
-    from schemas._table import TableSpec
     from spark_jobs.config import RunConfig
-    from spark_jobs.sections import EmbedConfig
 
-_RANDOM_SEED = re.compile(r"random-(\d+)")
-_RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
-_RANDOM_WEIGHTS_NOTE = (
-    "CLIP scores mean nothing: {model} has random weights. Name a real model with "
-    "`--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k` (or a checkpoint file)"
-)
-
-
-__all__ = ["INPUTS", "run", "work"]
+__all__ = ["STAGE", "run", "work"]
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Embed every image and caption that lack vectors of this model."""
-    keep_real_scores(spark, config, clip_embeddings.TABLE)
+    keep_real_scores(Tables(spark, config.warehouse), config, clip_embeddings.TABLE)
     declared = work(config)
     report = run_shards(spark, config, declared)
-    report.notes += model_notes(declared.model)
+    report.notes += [note for model in declared.models for note in model_notes(model)]
     return report
 
 
@@ -63,72 +47,9 @@ def work(config: RunConfig) -> ShardWork:
     )
 
 
-def keep_real_scores(spark: SparkSession, config: RunConfig, spec: TableSpec) -> None:
-    """Refuse to replace a real model's scores by noise only because no model was named this time.
-
-    Args:
-        spark: The session.
-        config: The run's configuration.
-        spec: The table with the scores; has a column `model`.
-
-    Raises:
-        ConfigError: If the dataset's current scores are a real model's and the configuration is the default.
-    """
-    if config.embed.pretrained is not None or "model" in config.embed.model_fields_set:
-        return
-    tables = Tables(spark, config.warehouse)
-    run_key = current_run_keys(tables).get((config.dataset_name, spec.name))
-    if run_key is None:
-        return
-    rows_read = {"dataset": config.dataset_name, "run_key": run_key}
-    found = tables.answer(
-        spec,
-        {"asks": "a model", **rows_read},
-        lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
-    )
-    real = [model for model in found if not model_notes(model)]
-    if real:
-        architecture, _, weights = real[0].partition("/")
-        raise ConfigError(
-            f"dataset {config.dataset_name} has scores of {real[0]}; name that model again (--set "
-            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
-            f"--set embed.model={config.embed.model} if random weights are meant"
-        )
+def _ready(situation: Situation) -> None:
+    check_gpus(situation)
+    keep_real_scores(situation.tables, situation.config, clip_embeddings.TABLE)
 
 
-def model_notes(model: str) -> list[str]:
-    """What a reader of a model's scores must know, by the model's id."""
-    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if _RANDOM_WEIGHTS.search(model) else []
-
-
-def clip_of(config: EmbedConfig) -> ClipFactory:
-    """Find the configured CLIP model; fetch its weights once, here, where that is needed."""
-    try:
-        return resolve(
-            config.model,
-            config.pretrained,
-            seed=config.seed,
-            precision=config.precision,
-            cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
-        )
-    except WeightsError as error:
-        raise ModelError(f"embed: {error}") from error
-
-
-def clips_of(embed: EmbedConfig, names: Sequence[str] | None) -> tuple[ClipFactory, ...]:
-    """The CLIP models that a stage names, each once; that of `embed` where it names none.
-
-    Args:
-        embed: Where precision, seed and cache come from.
-        names: Models as the column `model` shows them: NAME/TAG, NAME/FILE or NAME/random-SEED.
-    """
-    sections = [embed] if names is None else [_named(name, embed) for name in names]
-    return tuple({clip.model_id: clip for clip in map(clip_of, sections)}.values())
-
-
-def _named(name: str, embed: EmbedConfig) -> EmbedConfig:
-    model, _, pretrained = name.partition("/")
-    seeded = _RANDOM_SEED.fullmatch(pretrained)
-    if seeded:
-        return embed.model_copy(update={"model": model, "pretrained": None, "seed": int(seeded[1])})
-    return embed.model_copy(update={"model": model, "pretrained": pretrained or None})
+STAGE = shard_stage(run, work, inputs=INPUTS, ready=_ready)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from schemas import images, samples
 from schemas._table import TableSpec
@@ -15,16 +17,17 @@ from spark_jobs.errors import SourceError
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
 from spark_jobs.runner.run_log import LogCommit, RunLog, was_made_by
+from spark_jobs.runner.stage import Situation, StageContract, StagePlan, check_dataset
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.sources import SOURCES, recognise
-from spark_jobs.sources.base import SourceOptions, SourceRecord, SourceShard
+from spark_jobs.sources import recognise
+from spark_jobs.sources.base import SourceOptions, SourceShard
+from spark_jobs.sources.source_rows import Reading, source_rows
 from spark_jobs.sources.storage import absolute
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import Column, DataFrame, Row, SparkSession
 
     from spark_jobs.config import RunConfig
@@ -35,18 +38,7 @@ if TYPE_CHECKING:
 RUN_KEY = digest({"stage": "ingest", "version": 1})
 _OUTPUTS = (images.TABLE, samples.TABLE)
 _CHUNK_SHARDS = 64
-_ROWS_PER_BATCH = 1000
 _DIRT = "dirt "  # begins the names of counts of dirt in a report's results
-_IMAGE_FIELDS = {
-    "image_uri": "uri",
-    "image_offset": "offset",
-    "image_length": "length",
-    "image_row": "row",
-    "format": "format",
-    "width": "width",
-    "height": "height",
-    "sha256": "sha256",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +74,16 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         _require_ingested(tables, dataset)
         report.notes.append("no --source given: working on what has been ingested")
         return report
-    plan = plan_ingest(tables, config)
-    report.shards_kept = plan.kept
-    report.notes += _notes(plan, refresh=config.refresh)
-    current = current_run_keys(tables)
-    # A run that was killed before its last log entry has written everything but is not known as finished.
-    is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in made_current(tables, dataset))
-    if plan.pending or not is_current or (plan.vanished and config.refresh):
-        with tables.writing(samples.TABLE, dataset=dataset, run_key=RUN_KEY):
+    # Compared inside the lock: what another run has just written is not done again.
+    with tables.writing(samples.TABLE, dataset=dataset, run_key=RUN_KEY):
+        plan = plan_ingest(tables, config)
+        report.shards_kept = plan.kept
+        report.notes += _notes(plan, refresh=config.refresh)
+        current = current_run_keys(tables)
+        # A run that was killed before its last log entry has written everything but is not known as finished.
+        finished = made_current(tables, dataset)
+        is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in finished)
+        if plan.pending or not is_current or (plan.vanished and config.refresh):
             _ingest(spark, tables, config, plan, report)
     report.seconds = time.monotonic() - started
     return report
@@ -204,10 +198,31 @@ def _notes(plan: IngestPlan, *, refresh: bool) -> list[str]:
 def _ingest(
     spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
 ) -> None:
-    params = {"kind": plan.kind, "source": config.source, "options": config.ingest.model_dump()}
     for spec in _OUTPUTS:
         tables.create(spec)
-    started = time.monotonic()
+    params = {"kind": plan.kind, "source": config.source, "options": config.ingest.model_dump()}
+    with LogCommit(tables) as commit, contextlib.ExitStack() as outcomes:
+        for spec in made_current(tables, report.dataset):
+            log = RunLog(
+                commit,
+                spec,
+                stage="ingest",
+                dataset=report.dataset,
+                run_key=RUN_KEY,
+                params=params,
+            )
+            outcomes.enter_context(log.outcome(report))
+        _write(spark, tables, config, plan, report)
+    report.notes += _summary(report)
+    if images.TABLE not in made_current(tables, report.dataset):
+        report.notes.append(
+            "`parrot run download` made this dataset's images: run it for what was ingested now"
+        )
+
+
+def _write(
+    spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
+) -> None:
     if plan.vanished and config.refresh:
         for spec in _OUTPUTS:
             empty = tables.read(spec).limit(0)
@@ -220,25 +235,6 @@ def _ingest(
             chunk = plan.pending[first : first + _CHUNK_SHARDS]
             rows, failed = _ingest_chunk(spark, tables, config, plan.kind, chunk, report)
             tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
-    report.notes += _summary(report)
-    counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-    finished = made_current(tables, report.dataset)
-    if images.TABLE not in finished:
-        report.notes.append(
-            "`parrot run download` made this dataset's images: run it for what was ingested now"
-        )
-    seconds = time.monotonic() - started
-    with LogCommit(tables) as commit:
-        for spec in finished:
-            log = RunLog(
-                commit,
-                spec,
-                stage="ingest",
-                dataset=report.dataset,
-                run_key=RUN_KEY,
-                params=params,
-            )
-            log.add("finished", seconds=seconds, shards=report.shards_done, counts=counts)
 
 
 def _ingest_chunk(
@@ -252,7 +248,8 @@ def _ingest_chunk(
     from pyspark.sql import functions as F
 
     keys = {shard.shard_id: _input_key(shard, str(config.source)) for shard in chunk}
-    rows = _read_shards(spark, kind, chunk, keys, options=_options(config.ingest), dataset=report.dataset)
+    reading = Reading(kind, _options(config.ingest), dataset=report.dataset, run_key=RUN_KEY)
+    rows = _read_shards(spark, chunk, keys, reading)
     rows = rows.persist()
     try:
         sums = rows.agg(
@@ -311,14 +308,9 @@ def _summary(report: StageReport) -> list[str]:
 
 
 def _read_shards(
-    spark: SparkSession,
-    kind: str,
-    chunk: list[SourceShard],
-    keys: Mapping[str, str],
-    *,
-    options: SourceOptions,
-    dataset: str,
+    spark: SparkSession, chunk: list[SourceShard], keys: Mapping[str, str], reading: Reading
 ) -> DataFrame:
+    """Rows with `sample`, `image` (null for a sample with only a URL) and `dirt`."""
     from pyspark.sql.pandas.types import to_arrow_schema
     from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
@@ -329,62 +321,40 @@ def _read_shards(
             StructField("dirt", ArrayType(StringType())),
         ]
     )
-    output = to_arrow_schema(schema)
     described = [
-        (shard.shard_id, shard.fingerprint, json.dumps(shard.payload, ensure_ascii=True)) for shard in chunk
+        (
+            shard.shard_id,
+            shard.fingerprint,
+            json.dumps(shard.payload, ensure_ascii=True),
+            keys[shard.shard_id],
+        )
+        for shard in chunk
     ]
-    shards = spark.createDataFrame(described, "shard_id string, fingerprint string, payload string")
-
-    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                shard = SourceShard(row["shard_id"], row["fingerprint"], json.loads(row["payload"]))
-                origin = {"dataset": dataset, "shard_id": shard.shard_id, "input_key": keys[shard.shard_id]}
-                yield from _shard_rows(kind, shard, options, origin=origin, output=output)
-
+    columns = "shard_id string, fingerprint string, payload string, input_key string"
+    shards = spark.createDataFrame(described, columns)
+    read = functools.partial(source_rows, reading=reading, output=to_arrow_schema(schema))
     # One task per shard, in order: a shard is one sequential read.
     return shards.repartitionByRange(len(chunk), "shard_id").mapInArrow(read, schema)
 
 
-def _shard_rows(
-    kind: str, shard: SourceShard, options: SourceOptions, *, origin: dict[str, str], output: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-
-    rows: list[dict[str, Any]] = []
-    for record in SOURCES[kind].read(shard, options):
-        rows.append(_row(record, origin))
-        if len(rows) == _ROWS_PER_BATCH:
-            yield pa.RecordBatch.from_pylist(rows, schema=output)
-            rows = []
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=output)
+def _check(config: RunConfig) -> None:
+    check_dataset(config)
+    if config.source is not None:
+        recognise(config.source, config.ingest.kind)
 
 
-def _row(record: SourceRecord, origin: dict[str, str]) -> dict[str, Any]:
-    keys = {**origin, "sample_id": record.sample_id(), "run_key": RUN_KEY}
-    described = {
-        name: getattr(record, name, None) for name in _measures(samples.TABLE) if name != "source_key"
-    }
-    sample = {
-        **keys,
-        **described,
-        "source_key": record.key,
-        "status": "failed" if record.sample_error else "ok",
-        "error": record.sample_error,
-    }
-    stored = {name: getattr(record.image, field, None) for name, field in _IMAGE_FIELDS.items()}
-    image = {**keys, **stored, **_image_status(record)}
-    return {"sample": sample, "image": None if record.has_only_url else image, "dirt": record.dirt}
+def _ready(situation: Situation) -> None:
+    if situation.config.source is None:
+        _require_ingested(situation.tables, situation.config.dataset_name)
 
 
-def _image_status(record: SourceRecord) -> dict[str, str | None]:
-    if record.sample_error:
-        return {"status": "skipped", "error": record.sample_error}
-    if record.image_error:
-        return {"status": "failed", "error": record.image_error}
-    return {"status": "ok", "error": None}
+def _plan(situation: Situation) -> StagePlan:
+    made = made_current(situation.tables, situation.config.dataset_name)
+    run_keys = {spec.name: RUN_KEY for spec in made}
+    if situation.config.source is None:
+        return StagePlan(run_keys=run_keys)
+    pending = plan_ingest(situation.tables, situation.config).pending
+    return StagePlan({shard.shard_id: shard.samples for shard in pending}, run_keys=run_keys)
 
 
-def _measures(spec: TableSpec) -> list[str]:
-    return [field.name for field in spec.result_fields()]
+STAGE = StageContract(run, _check, _ready, _plan)

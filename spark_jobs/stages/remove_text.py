@@ -10,13 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas import caption_overlap, spotted_text, text_removal_scores
+from schemas._table import KEY_COLUMNS
+from schemas.images import REFERENCE_COLUMNS
+from spark_jobs.clip_models import clips_of, keep_real_scores, model_notes
 from spark_jobs.runner.image_work import INPUTS as IMAGE_INPUTS
-from spark_jobs.runner.image_work import measurer, params_of, skip_reason
+from spark_jobs.runner.image_work import check_gpus, measurer, params_of, skip_reason
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import Situation, shard_stage
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.stages.embed import clips_of, keep_real_scores, model_notes
-from udfs.adapter import BATCH_COLUMN, KEY_COLUMNS, PHASES, REFERENCE_COLUMNS, SKIP_COLUMN
+from spark_jobs.warehouse.tables import Tables
+from udfs.adapter import BATCH_COLUMN, PHASES, SKIP_COLUMN
 from udfs.inpainting import InpaintParams
 from udfs.text_removal import RAW, RemovalFactory
 
@@ -52,12 +56,10 @@ _DIFFERENCES = {
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Score every image's text-removal variants that lack scores of these models and this fill."""
-    if config.remove_text.models is None:
-        keep_real_scores(spark, config, TABLE)
+    _keep_real_scores(Tables(spark, config.warehouse), config)
     declared = work(config)
     report = run_shards(spark, config, declared)
-    for model in declared.model.split(", "):
-        report.notes += model_notes(model)
+    report.notes += [note for model in declared.models for note in model_notes(model)]
     return report
 
 
@@ -91,7 +93,7 @@ def work(config: RunConfig) -> ShardWork:
         params={**params_of(factory, config), "seed": section.seed},
         compute=compute,
         batch_size=section.batch_size,
-        model=", ".join(models),
+        models=tuple(models),
         files=factory.files,
         rows_per_sample=len(models),
         whole_shards=lambda inputs: with_donors(inputs, seed=section.seed),
@@ -169,3 +171,16 @@ def _result_fields() -> list[StructField]:
     shares = [field for name, field in fields.items() if name.startswith("mask_share_")]
     scores = StructField("scores", ArrayType(StructType([fields[name] for name in _SCORES])))
     return [fields["fill"], fields["donor_id"], *shares, scores]
+
+
+def _keep_real_scores(tables: Tables, config: RunConfig) -> None:
+    if config.remove_text.models is None:
+        keep_real_scores(tables, config, TABLE)
+
+
+def _ready(situation: Situation) -> None:
+    check_gpus(situation)
+    _keep_real_scores(situation.tables, situation.config)
+
+
+STAGE = shard_stage(run, work, inputs=INPUTS, ready=_ready)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas import ngram_vocabulary, synthetic_text_scores
+from schemas._table import KEY_COLUMNS
+from spark_jobs.clip_models import clips_of, model_notes
 from spark_jobs.errors import ConfigError
-from spark_jobs.runner.image_work import gpu_profile
+from spark_jobs.runner.image_work import check_gpus, gpu_profile
 from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import shard_stage
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.stages.embed import clips_of, model_notes
 from udfs.adapter import BATCH_COLUMN
 from udfs.synthetic_text import PHASES, SyntheticTextFactory, map_texts
 from udfs.text_rendering import TextRenderer, available_layout, default_font
@@ -36,7 +38,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         report.notes.append(
             f"{grams:,} gram(s) were skipped: the font cannot show them; column error says why"
         )
-    report.notes += [note for model in declared.model.split(", ") for note in model_notes(model)]
+    report.notes += [note for model in declared.models for note in model_notes(model)]
     return report
 
 
@@ -59,7 +61,7 @@ def work(config: RunConfig) -> ShardWork:
         from pyspark.sql.pandas.types import to_arrow_schema
 
         schema = _result_schema()
-        frame = inputs.select("shard_id", "sample_id", BATCH_COLUMN, *_COLUMNS)
+        frame = inputs.select(*KEY_COLUMNS, BATCH_COLUMN, *_COLUMNS)
         scored = map_texts(factory, to_arrow_schema(schema))
         if profile is not None:
             return frame.mapInArrow(scored, schema, profile=profile)
@@ -73,7 +75,7 @@ def work(config: RunConfig) -> ShardWork:
         params=factory.params,
         compute=compute,
         batch_size=section.batch_size,
-        model=", ".join(model.model_id for model in factory.models),
+        models=tuple(model.model_id for model in factory.models),
         files=factory.files,
         rows_per_sample=factory.rows_per_text,
     )
@@ -101,3 +103,6 @@ def _result_schema() -> StructType:
     fields = {field.name: field for field in synthetic_text_scores.TABLE.schema.fields}
     own = [field for name, field in fields.items() if name not in ("dataset", "run_key", "input_key")]
     return StructType([*own, *(StructField(f"{phase}_seconds", DoubleType()) for phase in PHASES)])
+
+
+STAGE = shard_stage(run, work, inputs=INPUTS, ready=check_gpus)

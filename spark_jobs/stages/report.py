@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fsspec
@@ -12,6 +13,7 @@ from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.report.page import read_input_key, render
 from spark_jobs.report.read.collect import collect
 from spark_jobs.report.read.snapshot import Snapshot
+from spark_jobs.runner.stage import Situation, StageContract, plan_whole
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.tables import Tables
@@ -81,3 +83,29 @@ def _write(target: str, page: str) -> None:
         return
     with fsspec.open(target, "w", encoding="utf-8") as file:
         file.write(page)
+
+
+def _check(config: RunConfig) -> None:
+    """Find whether the report could be put where it is to go.
+
+    Raises:
+        ConfigError: If no place is configured and the warehouse holds no files, or the place is a folder or
+            lies in a file.
+    """
+    target = report_location(config)
+    if "://" in target:
+        return
+    path = Path(target).absolute()
+    above = next(folder for folder in path.parents if folder.exists())
+    if path.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(
+            f"the report cannot be written to {target}: give a file in a folder that can be written, with "
+            "--set report.output=PATH"
+        )
+
+
+def _ready(situation: Situation) -> None:
+    """What the report shows is made by the stages before it; where there is nothing, they say so."""
+
+
+STAGE = StageContract(run, _check, _ready, plan_whole)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from schemas import spotted_text
 from spark_jobs.errors import ModelError
-from spark_jobs.runner.image_work import INPUTS, image_work
+from spark_jobs.runner.image_work import INPUTS, check_gpus, image_work
 from spark_jobs.runner.pending import ShardWork
 from spark_jobs.runner.shards import run_shards
+from spark_jobs.runner.stage import shard_stage
 from spark_jobs.runner.stage_report import StageReport
 from udfs.text_spotting import SpotterFactory, resolve
 from udfs.weights import WeightsError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from spark_jobs.sections import SpotTextConfig
 
 
-__all__ = ["INPUTS", "run", "work"]
+__all__ = ["STAGE", "run", "work"]
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -58,3 +59,6 @@ def spotter_of(config: SpotTextConfig) -> SpotterFactory:
         )
     except WeightsError as error:
         raise ModelError(f"spot_text: {error}") from error
+
+
+STAGE = shard_stage(run, work, inputs=INPUTS, ready=check_gpus)

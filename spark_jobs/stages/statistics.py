@@ -25,6 +25,7 @@ from schemas import (
     synthetic_text_scores,
     text_removal_scores,
 )
+from spark_jobs.runner.stage import StageContract, check_dataset, need, plan_whole
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import Statistic, run_statistics
 from spark_jobs.sql import figures, synthetic_text, text_removal
@@ -67,3 +68,7 @@ STATISTICS = (
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Compute the statistics whose inputs have changed."""
     return run_statistics(spark, config, STATISTICS)
+
+
+# Statistics whose tables are not there are left out, and said so.
+STAGE = StageContract(run, check_dataset, need(), plan_whole)

@@ -7,24 +7,24 @@ definition's; the next one sees that and builds again.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schemas import TABLES, subset_members, subsets
+from schemas import subset_members, subsets
 from spark_jobs import tracking
-from spark_jobs.runner.run_log import LogCommit, RunLog
+from spark_jobs.runner.run_log import LogCommit
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.runner.statistics import content_key
-from spark_jobs.subsets.definition import Order
+from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
+from spark_jobs.subsets.definition import SubsetBuild
 from spark_jobs.subsets.measures import KEY, is_costly, measures_frame, upstream_of_measures
-from spark_jobs.subsets.selection import Selected, Selection, select_members
+from spark_jobs.subsets.selection import Selection, select_members
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from spark_jobs.sections import RunnerConfig
     from spark_jobs.warehouse.tables import Tables
 
 _STATED = ("sentence", "source", "assumptions")  # of a definition; they say nothing of the members
@@ -32,14 +32,21 @@ _LANGUAGE_MODEL = "langid.py, py3langid 0.2"
 
 
 def build_subset(
-    tables: Tables, order: Order, report: StageReport, *, commit: LogCommit, size: int | None = None
+    tables: Tables,
+    subset: SubsetBuild,
+    report: StageReport,
+    *,
+    config: RunnerConfig,
+    commit: LogCommit,
+    size: int | None = None,
 ) -> int:
     """Bring one subset up to date.
 
     Args:
         tables: The warehouse.
-        order: What to build.
+        subset: What to build.
         report: Takes run keys, rows, versions and a note.
+        config: The share of failed rows that is let pass.
         commit: Takes the log's entry.
         size: Of a control: the members of its subset.
 
@@ -49,40 +56,72 @@ def build_subset(
     Raises:
         StageError: If a measure has not been made, or fewer samples qualify than the size asks for.
     """
-    started = time.monotonic()
-    definition = order.definition
-    if order.control_of is not None:
+    definition = subset.definition
+    if subset.control_of is not None:
         # A subset without members has a control without members.
         definition = definition.model_copy(update={"size": size or None} if size else {"predicate": "false"})
     selection = Selection(definition)
     current = current_run_keys(tables)
-    upstream = upstream_of_measures(current, report.dataset, selection.measures, subset_id=order.subset_id)
-    keys = _keys(tables, report.dataset, selection, upstream)
-    name = f"{subsets.TABLE.name} {order.subset_id}"
-    report.run_keys[name] = keys["run_key"]
-    stored = stored_subset(tables, report.dataset, order.subset_id)
-    if stored is not None and {key: stored[key] for key in keys} == keys:
-        stated = {key: getattr(order.definition, key) for key in _STATED}
-        if {**stated, "assumptions": list(stated["assumptions"])} == {key: stored[key] for key in _STATED}:
-            report.shards_kept += 1
-            report.notes.append(f"{order.subset_id}: up to date, {stored['members']:,} samples")
-            _track(tables, report, stored)
-            return int(stored["members"])
-    spec = subset_members.TABLE
-    with tables.writing(spec, dataset=report.dataset, run_key=order.subset_id):
-        row = _build(tables, order, selection, report, upstream=upstream, keys=keys)
-    _tell(report, order, row, stored)
+    upstream = upstream_of_measures(current, report.dataset, selection.measures, subset_id=subset.subset_id)
+    before = _Before(tables, report.dataset, subset)
+    work = _work(subset, selection, upstream=upstream, before=before)
+    if run_whole(tables, config, (work,), report=report, commit=commit)[0]:
+        row = stored_subset(tables, report.dataset, subset.subset_id)
+        assert row is not None, "it has just been built"
+        _tell(report, subset, row, before.row)
+    else:
+        row = before.row
+        assert row is not None, "what is up to date is stored"
+        report.shards_kept += 1
+        report.notes.append(f"{subset.subset_id}: up to date, {row['members']:,} samples")
     _track(tables, report, row)
-    log = RunLog(
-        commit,
-        subsets.TABLE,
-        stage=report.stage,
-        dataset=report.dataset,
-        run_key=keys["run_key"],
-        params={"subset": order.subset_id, **selection.decides(), "reads": upstream},
-    )
-    log.add("finished", seconds=time.monotonic() - started, shards=0, counts={"rows": row["members"]})
     return int(row["members"])
+
+
+class _Before:
+    """The subset as it is stored when its turn comes.
+
+    Attributes:
+        row: Its row; None where there is none, or nobody has looked yet.
+    """
+
+    def __init__(self, tables: Tables, dataset: str, subset: SubsetBuild) -> None:
+        self.row: dict[str, Any] | None = None
+        self._tables = tables
+        self._dataset = dataset
+        self._subset = subset
+
+    def is_of(self, run_key: str, input_key: str) -> bool:
+        """Whether it was built from these keys, and states what its definition states."""
+        self.row = stored_subset(self._tables, self._dataset, self._subset.subset_id)
+        stated = {key: getattr(self._subset.definition, key) for key in _STATED}
+        stated["assumptions"] = list(stated["assumptions"])
+        wanted = {**stated, "run_key": run_key, "input_key": input_key}
+        return self.row is not None and {key: self.row[key] for key in wanted} == wanted
+
+
+def _work(
+    subset: SubsetBuild,
+    selection: Selection,
+    *,
+    upstream: Mapping[str, str],
+    before: _Before,
+) -> TableWork:
+    decides = selection.decides()
+    if any(measure.name == "language" for measure in selection.measures):
+        decides["language"] = _LANGUAGE_MODEL
+    return TableWork(
+        stage="curate",
+        outputs=(subsets.TABLE,),
+        reads=upstream,
+        params={},
+        decides={"stage": "curate", **decides, "reads": dict(upstream)},
+        is_done=before.is_of,
+        logged={"subset": subset.subset_id, **selection.decides(), "reads": dict(upstream)},
+        lock=subset.subset_id,
+        name=f"{subsets.TABLE.name} {subset.subset_id}",
+        compute=lambda making: _build(making, subset, selection),
+    )
 
 
 def stored_subset(tables: Tables, dataset: str, subset_id: str) -> dict[str, Any] | None:
@@ -121,37 +160,19 @@ def content_hash(members: DataFrame) -> str:
     return digest([row["n"], str(row["total"]), str(row["mixed"])])
 
 
-def _keys(tables: Tables, dataset: str, selection: Selection, upstream: Mapping[str, str]) -> dict[str, str]:
-    decides = selection.decides()
-    if any(measure.name == "language" for measure in selection.measures):
-        decides["language"] = _LANGUAGE_MODEL
-    return {
-        "run_key": digest({"stage": "curate", **decides, "reads": dict(upstream)}),
-        "input_key": content_key(tables, dataset, upstream),
-    }
-
-
-def _build(
-    tables: Tables,
-    order: Order,
-    selection: Selection,
-    report: StageReport,
-    *,
-    upstream: Mapping[str, str],
-    keys: Mapping[str, str],
-) -> dict[str, Any]:
-    versions = {table: tables.version(TABLES[table]) for table in upstream}
-    measured = measures_frame(tables, report.dataset, upstream, selection.measures)
-    evaluated = selection.evaluated(measured)
+def _build(making: Making, subset: SubsetBuild, selection: Selection) -> None:
+    tables, dataset, upstream = making.tables, making.dataset, making.work.reads
+    versions = making.report.versions_read
+    where = {"dataset": dataset, "subset_id": subset.subset_id}
+    evaluated = selection.evaluated(measures_frame(tables, dataset, upstream, selection.measures))
     with _kept_frames() as keep:
         if is_costly(upstream, selection.measures):
             evaluated = keep(evaluated)
-        selected = select_members(selection, evaluated, subset_id=order.subset_id, keep=keep)
-        _write_members(tables, order, selected, report, keys)
+        selected = select_members(selection, evaluated, subset_id=subset.subset_id, keep=keep)
+        making.write(subset_members.TABLE, _of(subset, selected.members), where=where)
     definition = selection.definition
     row: dict[str, Any] = {
-        "dataset": report.dataset,
-        "subset_id": order.subset_id,
+        **where,
         "definition": definition.id,
         **{key: getattr(definition, key) for key in _STATED},
         "assumptions": list(definition.assumptions),
@@ -164,22 +185,22 @@ def _build(
         "qualifying": selected.qualifying,
         "members": selected.count,
         # Of what was written, so that it says what the table holds.
-        "content_hash": content_hash(members_of(tables, report.dataset, order.subset_id)),
+        "content_hash": content_hash(members_of(tables, dataset, subset.subset_id)),
         "tables_read": [
             {"table_name": table, "run_key": run_key, "delta_version": versions[table]}
             for table, run_key in upstream.items()
         ],
         "attrition": [entry.row() for entry in selected.attrition],
-        **keys,
+        "run_key": making.run_key,
+        "input_key": making.input_key,
     }
-    spec = subsets.TABLE
-    frame = tables.rows(spec, [row])
-    report.versions_written[spec.name] = tables.replace_where(
-        spec, frame, where={"dataset": report.dataset, "subset_id": order.subset_id}
-    )
-    report.versions_read.update(versions)
-    report.rows += selected.count
-    return row
+    making.note(subsets.TABLE, [row], where=where)
+
+
+def _of(subset: SubsetBuild, members: DataFrame) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    return members.withColumn("subset_id", F.lit(subset.subset_id))
 
 
 @contextlib.contextmanager
@@ -198,27 +219,11 @@ def _kept_frames() -> Iterator[Callable[[DataFrame], DataFrame]]:
             frame.unpersist()
 
 
-def _write_members(
-    tables: Tables, order: Order, selected: Selected, report: StageReport, keys: Mapping[str, str]
-) -> None:
-    from pyspark.sql import functions as F
-
-    spec = subset_members.TABLE
-    frame = (
-        selected.members.withColumn("dataset", F.lit(report.dataset))
-        .withColumn("subset_id", F.lit(order.subset_id))
-        .withColumn("run_key", F.lit(keys["run_key"]))
-    )
-    report.versions_written[spec.name] = tables.replace_where(
-        spec, frame, where={"dataset": report.dataset, "subset_id": order.subset_id}
-    )
-
-
 def _tell(
-    report: StageReport, order: Order, row: Mapping[str, Any], stored: Mapping[str, Any] | None
+    report: StageReport, subset: SubsetBuild, row: Mapping[str, Any], stored: Mapping[str, Any] | None
 ) -> None:
     share = f" ({row['members'] / row['samples']:.1%})" if row["samples"] else ""
-    note = f"{order.subset_id}: {row['members']:,} of {row['samples']:,} samples{share}"
+    note = f"{subset.subset_id}: {row['members']:,} of {row['samples']:,} samples{share}"
     if stored is not None and stored["content_hash"] != row["content_hash"]:
         note += (
             f"; it replaces {stored['members']:,} samples drawn from other inputs or by another definition "
@@ -232,7 +237,7 @@ def _tell(
             some = "all" if unmeasured == removed else f"{unmeasured:,}"
             note += f", {some} of them because they have no such measure"
     report.notes.append(note)
-    report.results[f"{order.subset_id} members"] = float(row["members"])
+    report.results[f"{subset.subset_id} members"] = float(row["members"])
 
 
 def _track(tables: Tables, report: StageReport, row: Mapping[str, Any]) -> None:

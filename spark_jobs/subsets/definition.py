@@ -122,7 +122,7 @@ def known_definitions(config: CurateConfig) -> dict[str, SubsetDefinition]:
 
 
 @dataclass(frozen=True)
-class Order:
+class SubsetBuild:
     """One subset to build.
 
     Attributes:
@@ -136,7 +136,7 @@ class Order:
     control_of: str | None = None
 
 
-def orders(config: CurateConfig) -> list[Order]:
+def subset_builds(config: CurateConfig) -> list[SubsetBuild]:
     """What to build, in order; a control stands behind its subset.
 
     Raises:
@@ -147,16 +147,16 @@ def orders(config: CurateConfig) -> list[Order]:
     if unknown or not config.build:
         hints = [_unknown(name, known) for name in unknown] or ["name at least one subset to build"]
         raise ConfigError(f"{'; '.join(hints)}\nSubsets: {', '.join(known)}")
-    found: list[Order] = []
+    found: list[SubsetBuild] = []
     for name in dict.fromkeys(config.build):
-        order = _order(known[name], config)
-        found.append(order)
+        build = _build_of(known[name], config)
+        found.append(build)
         if config.control:
-            found.append(control_order(order))
+            found.append(control_of(build))
     return found
 
 
-def _order(definition: SubsetDefinition, config: CurateConfig) -> Order:
+def _build_of(definition: SubsetDefinition, config: CurateConfig) -> SubsetBuild:
     subset_id, changes = definition.id, {}
     if config.size is not None and config.size != definition.size:
         subset_id += f"-{config.size}"
@@ -164,28 +164,28 @@ def _order(definition: SubsetDefinition, config: CurateConfig) -> Order:
     if config.seed is not None and config.seed != definition.seed:
         subset_id += f"-s{config.seed}"
         changes["seed"] = config.seed
-    return Order(subset_id, definition.model_copy(update=changes))
+    return SubsetBuild(subset_id, definition.model_copy(update=changes))
 
 
-def control_order(order: Order) -> Order:
+def control_of(subset: SubsetBuild) -> SubsetBuild:
     """The random control of a subset: as many samples, of those that have all its measures.
 
     Its seed is the next one: with the subset's own, both would prefer the same samples.
     """
     from spark_jobs.subsets.predicate import parse_predicate
 
-    definition = order.definition
+    definition = subset.definition
     tables = {measure.table for part in parse_predicate(definition.predicate) for measure in part.measures}
     tables |= {definition.top.by.partition(".")[0]} if definition.top else set()
     measured = [f"{table}.status = 'ok'" for table in sorted(tables - {"samples"})]
     control = SubsetDefinition(
         id=definition.id,
-        sentence=f"Random samples, as many as {order.subset_id} has, of those that its conditions can judge",
+        sentence=f"Random samples, as many as {subset.subset_id} has, of those that its conditions can judge",
         predicate=" AND ".join(measured) or "true",
         seed=definition.seed + 1,
         source="Size-matched random control",
     )
-    return Order(f"{order.subset_id}-control", control, control_of=order.subset_id)
+    return SubsetBuild(f"{subset.subset_id}-control", control, control_of=subset.subset_id)
 
 
 def _unknown(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -10,11 +10,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
+from spark_jobs.clustering.hash_sample import hash_sample
 from spark_jobs.commands.dry_run import print_plan
 from spark_jobs.config import load_config
 from spark_jobs.errors import StageError
 from spark_jobs.pipeline import select
-from spark_jobs.runner.hash_sample import hash_sample
 from spark_jobs.runner.pending import plan_work
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import RunLog

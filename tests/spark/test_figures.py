@@ -12,7 +12,7 @@ import pytest
 from schemas import TABLES, caption_overlap, clip_embeddings, cluster_assignments
 from spark_jobs.config import load_config
 from spark_jobs.runner.run_log import RunLog
-from spark_jobs.runner.statistics import content_key
+from spark_jobs.runner.table_content import content_key
 from spark_jobs.sql.figures import AREA_LIMITS, COTR_MEASURES, MOST_WORDS
 from spark_jobs.stages import statistics
 from spark_jobs.warehouse.tables import Tables

@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 
 from schemas import caption_overlap, images, samples, spotted_text, text_removal_scores
 from schemas.text_removal_scores import VARIANTS
+from spark_jobs.clip_models import clip_of, clips_of
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.run_log import RunLog
-from spark_jobs.stages.embed import clip_of, clips_of
 from spark_jobs.stages.remove_text import run, with_donors
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import image_bytes

@@ -13,10 +13,11 @@ import pytest
 from pyspark.sql.types import ArrayType, MapType, StructType
 
 from schemas import ALL_TABLES, TABLES
+from schemas._table import KEY_COLUMNS
 from spark_jobs.config import RunConfig
 from spark_jobs.pipeline import STAGES, STATISTICS, maker_of, select
 from spark_jobs.sections import Section
-from udfs.adapter import KEY_COLUMNS
+from spark_jobs.stages import load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "udfs", "spark_jobs")
@@ -183,7 +184,7 @@ def test_every_stage_has_a_file_and_every_file_is_a_stage():
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_is_one_function_of_session_and_configuration(stage):
-    run = stage.load()
+    run = load_stage(stage.name).run
     assert list(inspect.signature(run).parameters) == ["spark", "config"]
     assert inspect.signature(run).return_annotation == "StageReport"
     assert run.__doc__
@@ -210,8 +211,8 @@ def test_a_stage_declares_the_tables_that_its_file_imports(stage):
     tables = named & set(TABLES)
     assert tables <= {*stage.reads, *stage.writes}
     assert set(stage.writes) <= tables
-    inputs = getattr(importlib.import_module(f"spark_jobs.stages.{stage.name}"), "INPUTS", None)
-    if inputs is not None:  # a stage that works shard by shard
+    inputs = load_stage(stage.name).inputs
+    if inputs:  # a stage that works shard by shard
         assert {item.spec.name for item in inputs} == set(stage.reads)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.clip_models import model_notes
 from spark_jobs.report.content import (
     IMAGE_TYPES,
     ClusterContent,
@@ -31,7 +32,6 @@ from spark_jobs.report.read.text_removal import fill_of, gallery_model, removed_
 from spark_jobs.report.sections.clusters import largest_groups
 from spark_jobs.report.sections.paper_figures import FIGURE_TABLES
 from spark_jobs.runner.run_log import parrot_version
-from spark_jobs.stages.embed import model_notes
 from udfs.inpainting import InpaintParams
 
 if TYPE_CHECKING:

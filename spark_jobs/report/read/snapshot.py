@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from schemas import TABLES
 from spark_jobs.pipeline import STAGES, STATISTICS
 from spark_jobs.report.sections.subsets import subset_rows
-from spark_jobs.runner.lineage import Outdated, outdated_note, outdated_tables, read_made_from
+from spark_jobs.runner.outdated import Outdated, outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.run_log import parrot_version
-from spark_jobs.runner.statistics import content_key
+from spark_jobs.runner.table_content import content_key
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:

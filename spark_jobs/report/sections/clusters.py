@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from spark_jobs.clip_models import model_notes
 from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES, ClusterContent, DatasetContent
 from spark_jobs.report.figures.clusters import GroupBar, cluster_bars
 from spark_jobs.report.sections.gallery import card
-from spark_jobs.stages.embed import model_notes
 
 Row = Mapping[str, Any]
 NO_CLUSTER = -1  # in `stat_cluster`: samples without an image vector

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from spark_jobs.clip_models import model_notes
 from spark_jobs.report import formatting, paper
 from spark_jobs.report.content import DatasetContent
-from spark_jobs.stages.embed import model_notes
 
 _ABOUT_EQUAL = 0.05  # relative difference up to which two shares are called equal
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from spark_jobs.clip_models import model_notes
 from spark_jobs.report import formatting
 from spark_jobs.report.figures.svg import INK, LINE, MUTED, canvas, inline_svg
-from spark_jobs.stages.embed import model_notes
 from udfs.text_rendering import STYLES
 
 if TYPE_CHECKING:

@@ -8,7 +8,13 @@ from schemas import TABLES
 from spark_jobs.commands.subset import curate_overrides
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
-from spark_jobs.subsets.definition import CurateConfig, SubsetDefinition, built_in, control_order, orders
+from spark_jobs.subsets.definition import (
+    CurateConfig,
+    SubsetDefinition,
+    built_in,
+    control_of,
+    subset_builds,
+)
 from spark_jobs.subsets.draw import quotas, share_of
 from spark_jobs.subsets.measures import MEASURE_TABLES, measures
 from spark_jobs.subsets.predicate import PredicateError, parse_predicate
@@ -134,7 +140,7 @@ def test_definitions_are_checked_all_at_once():
 
 def test_size_seed_and_control_name_the_subset():
     config = CurateConfig(build=("random", "cotr_eq_1"), size=3000, seed=7, control=True)
-    found = orders(config)
+    found = subset_builds(config)
     assert [order.subset_id for order in found] == [
         "random-3000-s7",
         "random-3000-s7-control",
@@ -145,9 +151,9 @@ def test_size_seed_and_control_name_the_subset():
     assert found[3].control_of == "cotr_eq_1-3000-s7"
     assert found[3].definition.predicate == "caption_overlap.status = 'ok'"
     own = SubsetDefinition(id="mine", size=10, seed=2)
-    (order,) = orders(CurateConfig(build=("mine",), subsets=(own,), size=10))
+    (order,) = subset_builds(CurateConfig(build=("mine",), subsets=(own,), size=10))
     assert (order.subset_id, order.definition.seed) == ("mine", 2)
-    assert control_order(order).definition.predicate == "true"
+    assert control_of(order).definition.predicate == "true"
 
 
 def test_a_file_of_definitions_becomes_settings(tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spark_jobs.runner.cluster_fit import requested, settings_for
+from spark_jobs.clustering.plan import requested, settings_for
 from spark_jobs.sections import ClusterConfig
 from udfs.clustering import (
     ClusterFitError,

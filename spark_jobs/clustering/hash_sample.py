@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from udfs.vectors import matrix_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
@@ -67,17 +69,3 @@ def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(
             [*keys, pa.array(vectors, pa.binary())], names=["dataset", "sample_id", "key", "vector"]
         )
-
-
-def matrix_of(column: pa.Array) -> NDArray[np.float32]:
-    """A list column without nulls as a matrix, shape (rows, width), float32.
-
-    Raises:
-        ValueError: If the lists differ in length.
-    """
-    if not len(column):
-        return np.empty((0, 0), np.float32)
-    lengths = np.unique(np.diff(column.offsets.to_numpy()))
-    if len(lengths) != 1:
-        raise ValueError(f"vectors of one table must have one width, found {lengths.tolist()}")
-    return np.asarray(column.flatten().to_numpy(), dtype=np.float32).reshape(len(column), -1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHARED_ROOTS = ("/Volumes/", "/dbfs/", "/mnt/")
 
 
-def stage_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
+def ship_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
     """Ship files to every executor, unless workers see the driver's disk or a shared one.
 
     Workers look for the path first, then for the file's staged name among Spark's files.
@@ -27,10 +27,10 @@ def stage_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
         return
     for file in files:
         if not str(file.path).startswith(_SHARED_ROOTS):
-            ship(spark, file)
+            ship_file(spark, file)
 
 
-def ship(spark: SparkSession, file: WeightFile) -> None:
+def ship_file(spark: SparkSession, file: WeightFile) -> None:
     """Give a file to Spark under its staged name.
 
     A copy, not the file itself: `addFile` resolves links (a hub's cache is made of them) and ships what they

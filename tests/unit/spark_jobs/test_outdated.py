@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.runner.lineage import outdated_note, outdated_tables, stages_to_run
+from spark_jobs.runner.outdated import outdated_note, outdated_tables, stages_to_run
 
 CURRENT = {
     ("d", "samples"): "s", ("d", "images"): "downloaded", ("d", "clip_embeddings"): "e",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pyspark import SparkFiles
 
-from spark_jobs.runner.staging import ship
+from spark_jobs.runner.ship_files import ship_file
 from udfs.weights import WeightFile, described, local_path
 
 
@@ -23,7 +23,7 @@ def linked_weights(tmp_path):
 
 def test_linked_files_of_one_name_reach_the_workers(spark, linked_weights, tmp_path):
     for file in linked_weights:
-        ship(spark, file)
+        ship_file(spark, file)
     elsewhere = [WeightFile(file.name, file.sha256, tmp_path / "not here") for file in linked_weights]
 
     def read(number):

@@ -1,0 +1,1 @@
+"""Clusters of image vectors: the sample that is fitted on, the fit, the stored model."""

@@ -1,0 +1,106 @@
+"""Ensure that a cluster model is there: the stored one of the same inputs and parameters, or a new fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from schemas import cluster_models
+from spark_jobs import tracking
+from spark_jobs.clustering.hash_sample import hash_sample
+from spark_jobs.clustering.plan import FitPlan, plan_fit, settings_for, vectors_read
+from spark_jobs.clustering.stored_model import StoredModel, find_model, rows_from, rows_of
+from spark_jobs.errors import StageError
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
+from udfs.clustering import ClusterFitError, fit
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_jobs.config import RunConfig
+    from spark_jobs.sections import ClusterConfig
+    from spark_jobs.warehouse.tables import Tables
+
+
+def ensure_model(
+    spark: SparkSession, tables: Tables, config: RunConfig, report: StageReport
+) -> StoredModel | None:
+    """The model of this configuration for the dataset; fitted, and written, only where it is new.
+
+    Returns:
+        The model, or None where no dataset has an image vector.
+
+    Raises:
+        StageError: If a dataset has no embeddings, datasets were embedded in different ways, or the vectors
+            are too few for what is asked.
+    """
+    plan = plan_fit(tables, config)
+    run_whole(tables, config.runner, (_work(spark, tables, config, plan),), report=report)
+    model = find_model(tables, plan.run_key)
+    if model is not None:
+        clusters, groups = model.sizes
+        report.results.update(clusters=float(clusters), groups=float(groups))
+    return model
+
+
+def _work(spark: SparkSession, tables: Tables, config: RunConfig, plan: FitPlan) -> TableWork:
+    spec = cluster_models.TABLE
+
+    def is_there(run_key: str, _: str) -> bool:
+        model = find_model(tables, run_key)
+        return model is not None and config.dataset_name in model.datasets
+
+    def compute(making: Making) -> None:
+        model = find_model(tables, making.run_key)
+        if model is None:
+            rows = _fitted(spark, tables, config.cluster, plan, making.report)
+        else:  # fitted for several datasets, a model is fitted once and copied
+            rows = rows_of(tables, making.run_key, model.datasets[0])
+        if rows is not None:
+            making.write(spec, rows, is_result=False)
+
+    return TableWork(
+        stage="cluster",
+        outputs=(spec,),
+        reads={},  # of other datasets too, so the plan has hashed what they hold
+        params=plan.parameters,
+        decides=plan.decides,
+        input_key=plan.input_key,
+        is_done=is_there,
+        logged={"params": dict(plan.parameters), "reads": dict(plan.reads)},
+        compute=compute,
+    )
+
+
+def _fitted(
+    spark: SparkSession, tables: Tables, config: ClusterConfig, plan: FitPlan, report: StageReport
+) -> DataFrame | None:
+    """Draw the sample and fit; the rows of the model, None where there is no vector."""
+    frame = vectors_read(tables, plan.reads)
+    total = frame.count()
+    if not total:
+        report.notes.append("no sample has an image vector: nothing to cluster")
+        return None
+    try:
+        settings = settings_for(plan.parameters, vectors=total, width=0)
+        size = min(config.sample_size, settings.k * settings.max_points_per_centroid)
+        with tracking.phase("cluster fit"):
+            vectors = hash_sample(frame, total=total, size=size, seed=settings.seed)
+            settings = settings_for(plan.parameters, vectors=total, width=vectors.shape[1])
+            model = fit(vectors, settings)
+    except ClusterFitError as error:
+        raise StageError(
+            f"cluster: {error}. There are {total:,} image vectors, and cluster.sample_size={config.sample_size}"
+        ) from error
+    report.notes.append(
+        f"model {model.version}: {settings.k} clusters in {settings.groups} groups, "
+        f"fitted on {len(vectors):,} of {total:,} vectors"
+    )
+    parameters = {**vars(settings), "sample_size": config.sample_size}
+    described = {
+        "points": len(vectors),
+        "datasets": json.dumps(sorted(plan.reads)),
+        "parameters": json.dumps(parameters, sort_keys=True),
+    }
+    return rows_from(spark, model, described)
