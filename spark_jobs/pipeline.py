@@ -186,6 +186,11 @@ def maker_of(table: str) -> str:
     return next(iter(makers_of(table)), "the stage that makes it")
 
 
+def run_first(table: str) -> str:
+    """What to do about a table that is not there, for the end of a sentence."""
+    return f"run `parrot run {maker_of(table)}` first"
+
+
 def makers_of(table: str) -> list[str]:
     """All stages that write a table, in order."""
     return [stage.name for stage in STAGES if table in stage.writes]

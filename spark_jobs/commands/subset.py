@@ -19,7 +19,7 @@ from spark_jobs.runner.progress import output_console
 from spark_jobs.sql.statistics import mean
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
-from spark_jobs.subsets.measures import MEASURE_TABLES
+from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
 from spark_jobs.subsets.selection import Selection
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
@@ -162,9 +162,9 @@ def compare(tables: Tables, dataset: str, first: str, second: str) -> Difference
 
     What the dataset has not been measured for is left out.
     """
-    members = members_of(tables, dataset, first).selectExpr("shard_id", "sample_id", "true AS in_first")
-    others = members_of(tables, dataset, second).selectExpr("shard_id", "sample_id", "true AS in_second")
-    frame = members.join(others, ["shard_id", "sample_id"], "full").na.fill(False, ["in_first", "in_second"])
+    members = members_of(tables, dataset, first).selectExpr(*KEY, "true AS in_first")
+    others = members_of(tables, dataset, second).selectExpr(*KEY, "true AS in_second")
+    frame = members.join(others, list(KEY), "full").na.fill(False, ["in_first", "in_second"])
     frame = _with_measures(tables, dataset, frame).persist()
     try:
         counted = frame.groupBy("in_first", "in_second").count().collect()
@@ -220,9 +220,7 @@ def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
         if (dataset, table) in current:
             rows = tables.read(TABLES[table], dataset=dataset, run_key=current[dataset, table])
             values = [F.col(name).cast(kind).alias(name) for name, kind in columns.items()]
-            frame = frame.join(
-                rows.select("shard_id", "sample_id", *values), ["shard_id", "sample_id"], "left"
-            )
+            frame = frame.join(rows.select(*KEY, *values), list(KEY), "left")
         else:
             frame = frame.select("*", *(F.lit(None).cast(kind).alias(name) for name, kind in columns.items()))
     return frame

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas import caption_overlap, samples, spotted_text
+from schemas._table import KEY_COLUMNS
 from spark_jobs.commands.run import check, run_stages
 from spark_jobs.config import RunConfig, load_config
 from spark_jobs.demo.comparison import MeasuredRow, compare, render
@@ -55,7 +56,7 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
 def _measured(spark: SparkSession, config: RunConfig) -> Iterator[MeasuredRow]:
     tables = Tables(spark, config.warehouse)
     current = current_run_keys(tables)
-    keys = ["shard_id", "sample_id"]
+    keys = list(KEY_COLUMNS)
 
     def read(spec: TableSpec, *columns: str) -> DataFrame:
         frame = tables.read(spec, dataset=_DATASET, run_key=current[_DATASET, spec.name])

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from schemas import TABLES, images, samples
+from schemas.images import REFERENCE_COLUMNS
 from spark_jobs.errors import ExportError
-from spark_jobs.pipeline import maker_of
+from spark_jobs.pipeline import run_first
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
 from spark_jobs.warehouse.views import current_run_keys
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 FILE = "file"
 IMAGE_FAULT = "image_fault"
-REFERENCE = ("image_uri", "image_offset", "image_length", "image_row")
 _OF_IMAGES = {
     "image_format": "format",
     "image_width": "width",
@@ -74,7 +74,7 @@ def current_tables(
     if lacking:
         raise ExportError(
             f"dataset {dataset} has no {lacking[0]} in {tables.warehouse}, which this format needs: "
-            f"run `parrot run {maker_of(lacking[0])}` first"
+            f"{run_first(lacking[0])}"
         )
     return {table: current[dataset, table] for table in wanted if (dataset, table) in current}
 
@@ -146,7 +146,7 @@ def _with_images(tables: Tables, dataset: str, frame: DataFrame, run_key: str) -
     rows = tables.read(images.TABLE, dataset=dataset, run_key=run_key)
     rows = rows.selectExpr(
         *KEY,
-        *REFERENCE,
+        *REFERENCE_COLUMNS,
         *(f"{column} AS {name}" for name, column in _OF_IMAGES.items()),
         "CASE WHEN status <> 'ok' THEN concat('image: ', coalesce(error, status)) "
         f"WHEN image_uri IS NULL THEN 'image: no reference' ELSE '' END AS {IMAGE_FAULT}",

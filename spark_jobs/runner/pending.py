@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas._table import TableSpec
 from spark_jobs.errors import StageError
-from spark_jobs.pipeline import maker_of
+from spark_jobs.pipeline import run_first
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.views import current_run_keys
 from udfs.weights import WeightFile
@@ -149,7 +149,7 @@ def upstream_of(current: RunKeys, dataset: str, inputs: tuple[Input, ...]) -> di
     if missing:
         known = sorted({name for name, _ in current})
         raise StageError(
-            f"dataset {dataset} has no finished table {missing[0]}: run `parrot run {maker_of(missing[0])}` first. "
+            f"dataset {dataset} has no finished table {missing[0]}: {run_first(missing[0])}. "
             f"Datasets in the warehouse: {', '.join(known) or 'none'}"
         )
     return {item.spec.name: item.run_key or current[dataset, item.spec.name] for item in inputs}

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from spark_jobs.errors import StageError
-from spark_jobs.pipeline import STAGES, maker_of
+from spark_jobs.pipeline import STAGES, run_first
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def upstream_of_measures(
     lacking = [table for table in by_table if (dataset, table) not in current]
     if lacking:
         faults = [
-            f"{', '.join(by_table[table]) or 'every subset'} (table {table}): run `parrot run {maker_of(table)}` first"
+            f"{', '.join(by_table[table]) or 'every subset'} (table {table}): {run_first(table)}"
             for table in lacking
         ]
         known = sorted({name for name, table in current if table == MEASURE_TABLES[0]})

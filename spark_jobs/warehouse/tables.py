@@ -85,11 +85,9 @@ class Tables:
         from pyspark.sql import functions as F
 
         if not self.exists(spec):
-            from spark_jobs.pipeline import maker_of
+            from spark_jobs.pipeline import run_first
 
-            raise StageError(
-                f"table {spec.name} does not exist in {self.warehouse}: run `parrot run {maker_of(spec.name)}` first"
-            )
+            raise StageError(f"table {spec.name} does not exist in {self.warehouse}: {run_first(spec.name)}")
         frame = self._open(spec)
         if dataset is not None:
             frame = frame.where(F.col("dataset") == dataset)
