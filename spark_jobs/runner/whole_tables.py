@@ -51,6 +51,7 @@ class TableWork:
         logged: What the log keeps as parameters; None: parameters and reads.
         lock: What two runs must not work on at once; None: the run key.
         name: What a report calls its run key; None: the outputs' names.
+        failure: What it means that rows failed, for people.
         advice: What to do where too many rows fail.
     """
 
@@ -66,6 +67,7 @@ class TableWork:
     logged: Mapping[str, Any] | None = None
     lock: str | None = None
     name: str | None = None
+    failure: str = "rows failed"
     advice: str = ""
 
     @property
@@ -176,13 +178,14 @@ class Making:
         fewest, most = self.config.min_failed_rows, self.config.max_failed_share
         if too_many_failed(counts, fewest=fewest, most=most):
             raise StageError(
-                f"{self.work.stage}: {counts.failed} of {counts.ok + counts.failed} rows failed, more than "
+                f"{self.work.stage}: {counts.failed} of {counts.ok + counts.failed} {self.work.failure}, more than "
                 f"runner.max_failed_share={most}; nothing was written. One of the errors: {counts.an_error}. "
                 f"{self.work.advice}".rstrip()
             )
 
     def _replace(self, spec: TableSpec, frame: DataFrame, where: Mapping[str, str] | None) -> None:
-        self.tables.create(spec)
+        if spec not in self.work.outputs:
+            self.tables.create(spec)
         if where is None:
             version = self.tables.replace(spec, frame, dataset=self.dataset, run_key=self.run_key)
         else:
@@ -274,6 +277,8 @@ def _run(
                 log.outcome(making.report, is_finished=lambda: _is_finished(making, is_done))
             )
         if not is_done:
+            for spec in work.outputs:
+                tables.create(spec)
             making.report.versions_read = {name: tables.version(TABLES[name]) for name in work.reads}
             work.compute(making)
     report.add(own)

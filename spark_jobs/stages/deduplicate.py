@@ -84,6 +84,7 @@ def _work(upstream: Mapping[str, str], settings: DeduplicateConfig) -> TableWork
         reads=upstream,
         params={"epsilon": settings.epsilon, "keep": settings.keep, "rule": _RULE_VERSION},
         compute=compute,
+        failure="image vectors are zero or not finite",
         advice="Embed again, in another embed.precision",
     )
 
