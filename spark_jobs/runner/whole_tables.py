@@ -16,6 +16,7 @@ from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
+from spark_jobs.runner.pending import RunKeys
 from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
 from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.runner.stage_report import StageReport
@@ -235,8 +236,25 @@ def run_whole(
             for spec in work.outputs:
                 locks.enter_context(tables.writing(spec, dataset=dataset, run_key=key))
         content = _content(tables, works, dataset)
+        current = current_run_keys(tables)
         with contextlib.nullcontext(commit) if commit is not None else LogCommit(tables) as log:
-            return [_run(tables, config, work, content, report, log) for work in works]
+            return [
+                _run(
+                    Making(
+                        tables=tables,
+                        work=work,
+                        run_key=work.run_key,
+                        input_key=work.input_key_of(content),
+                        config=config,
+                        report=StageReport(stage=work.stage, dataset=dataset),
+                    ),
+                    report,
+                    content=content,
+                    current=current,
+                    commit=log,
+                )
+                for work in works
+            ]
 
 
 def _content(tables: Tables, works: Sequence[TableWork], dataset: str) -> Content:
@@ -251,19 +269,11 @@ def _content(tables: Tables, works: Sequence[TableWork], dataset: str) -> Conten
 
 
 def _run(
-    tables: Tables,
-    config: RunnerConfig,
-    work: TableWork,
-    content: Content,
-    report: StageReport,
-    commit: LogCommit,
+    making: Making, report: StageReport, *, content: Content, current: RunKeys, commit: LogCommit
 ) -> bool:
-    run_key, input_key = work.run_key, work.input_key_of(content)
-    own = StageReport(stage=work.stage, dataset=report.dataset)
-    making = Making(tables, work, run_key, input_key, config, own)
+    tables, work, run_key = making.tables, making.work, making.run_key
     names = [work.name] if work.name else [spec.name for spec in work.outputs]
     report.run_keys.update(dict.fromkeys(names, run_key))
-    current = current_run_keys(tables)
     is_current = all(
         current.get((report.dataset, spec.name)) == run_key for spec in work.outputs if spec.has_run_key
     )
@@ -281,7 +291,7 @@ def _run(
                 tables.create(spec)
             making.report.versions_read = {name: tables.version(TABLES[name]) for name in work.reads}
             work.compute(making)
-    report.add(own)
+    report.add(making.report)
     return not is_done
 
 
