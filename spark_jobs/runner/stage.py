@@ -52,12 +52,14 @@ class Situation:
         config: The run's configuration.
         current: Run keys by dataset and table.
         pending: By table, the shards that stages before would write to it.
+        may_change: Tables that stages before may write under other run keys.
     """
 
     tables: Tables
     config: RunConfig
     current: RunKeys
     pending: Mapping[str, PendingShards] = field(default_factory=dict)
+    may_change: frozenset[str] = frozenset()
 
     def pending_of(self, tables: Iterable[str]) -> dict[str, int | None]:
         """Shards that would be written to one of these tables."""
@@ -86,7 +88,7 @@ class Situation:
         """The situation after a stage that has written its tables, whatever their run keys."""
         dataset = self.config.dataset
         made = {(dataset, table): _NOT_MADE_YET for table in writes} if dataset else {}
-        return replace(self, current={**made, **self.current})
+        return replace(self, current={**made, **self.current}, may_change=self.may_change | set(writes))
 
 
 @dataclass(frozen=True)

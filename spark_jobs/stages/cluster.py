@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from schemas import clip_embeddings, cluster_assignments, cluster_models
 from schemas._table import KEY_COLUMNS
 from spark_jobs.clustering.fit import ensure_model
-from spark_jobs.clustering.plan import check_settings, embeddings_keys, plan_fit, planned_size
+from spark_jobs.clustering.plan import (
+    check_settings,
+    embeddings_keys,
+    embeddings_read,
+    plan_fit,
+    planned_size,
+)
 from spark_jobs.clustering.stored_model import StoredModel, find_model
 from spark_jobs.runner.pending import Input, RunKeys, ShardWork
 from spark_jobs.runner.shards import run_shards
@@ -117,8 +123,8 @@ def _check(config: RunConfig) -> None:
 
 
 def _ready(situation: Situation) -> None:
-    # Whether they fit together can change until it is this stage's turn.
-    embeddings_keys(situation.current, situation.config)
+    is_final = clip_embeddings.TABLE.name not in situation.may_change
+    (embeddings_read if is_final else embeddings_keys)(situation.current, situation.config)
 
 
 def _plan(situation: Situation) -> StagePlan:

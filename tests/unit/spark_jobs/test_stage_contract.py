@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,16 @@ def test_datasets_that_are_fitted_together_must_all_be_embedded():
     settings = {"datasets": ["d", "other"]}
     with pytest.raises(StageError, match="dataset other"):
         load_stage("cluster").ready(situation({"clip_embeddings"}, cluster=settings))
+
+
+def test_vectors_of_two_models_are_found_before_any_work_unless_they_are_embedded_anew():
+    found = replace(
+        situation(set(), cluster={"datasets": ["d", "other"]}),
+        current={("d", "clip_embeddings"): "one", ("other", "clip_embeddings"): "two"},
+    )
+    with pytest.raises(StageError, match="embedded with other models"):
+        load_stage("cluster").ready(found)
+    load_stage("cluster").ready(found.done(["clip_embeddings"]))
 
 
 # -- plans
