@@ -25,6 +25,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def train_python() -> Path:
+    """Python of the environment in which petastorm is the feed (TRAIN_PYTHON names another than .venv-train's)."""
+    python = Path(os.environ.get("TRAIN_PYTHON", REPOSITORY / ".venv-train" / "bin" / "python"))
+    if not python.exists():
+        pytest.skip(f"petastorm has an environment of its own, and {python} is not there: make train-env")
+    return python
+
+
+@pytest.fixture(scope="session")
 def _spark_session(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("spark")
     os.environ["MLFLOW_TRACKING_URI"] = ""

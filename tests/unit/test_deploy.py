@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer.main
 import yaml
+from packaging.requirements import Requirement
 
 from spark_jobs import cli
 from spark_jobs.config import load_config
@@ -24,6 +25,7 @@ from spark_jobs.warehouse.addresses import is_catalog
 ROOT = Path(__file__).resolve().parents[2]
 DATABRICKS = ROOT / "deploy" / "databricks"
 EMR = ROOT / "deploy" / "emr"
+PINNED = DATABRICKS / "requirements-17.3-ml.txt"
 BY_NAME = {stage.name: stage for stage in STAGES}
 PROFILED = [stage.name for stage in STAGES if stage.profiles]
 
@@ -61,6 +63,62 @@ def texts(value: object) -> list[str]:
     if isinstance(value, list):
         return list(itertools.chain.from_iterable(texts(inner) for inner in value))
     return [value] if isinstance(value, str) else []
+
+
+def locked(name: str) -> dict[str, str]:
+    """Version by package of a lock."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
+    assert found, f"{name} locks nothing"
+    return found
+
+
+def requirements(path: Path) -> list[Requirement]:
+    """Lines of a requirements file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert found, f"{path} asks for nothing"
+    return found
+
+
+def canonical(requirement: str) -> str:
+    """Name of the package that a requirement asks for, as locks write it."""
+    return re.sub(r"[-_.]+", "-", Requirement(requirement).name).lower()
+
+
+# -- Locks
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-runtime.lock", "requirements-petastorm.lock"]
+)
+def test_locks_have_hashes_and_no_addresses(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text, "a registry's address is the installer's business"
+    assert not re.search(r"^--", text, re.MULTILINE)
+    block = r"^\S+==\S+(?: ; [^\\]+)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+"
+    packages = re.findall(block, text, re.MULTILINE)
+    assert len(packages) == len(locked(name))
+
+
+def test_the_lock_has_what_is_declared_but_petastorm():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    apart = extras.pop("train-petastorm")
+    declared = [*project["dependencies"], *itertools.chain.from_iterable(extras.values())]
+    assert {canonical(requirement) for requirement in declared} <= set(locked("requirements.lock"))
+    for requirement in map(Requirement, [*project["dependencies"], *apart]):
+        assert locked("requirements-petastorm.lock")[canonical(str(requirement))] in requirement.specifier
+    assert "petastorm" not in locked("requirements.lock")
+
+
+def test_the_runtime_lock_is_of_the_lock_without_spark_and_test_tools():
+    runtime, whole = locked("requirements-runtime.lock"), locked("requirements.lock")
+    assert runtime.items() <= whole.items()
+    assert {"pyspark", "delta-spark", "py4j", "pytest", "moto", "mypy", "ruff", "duckdb"} & set(
+        runtime
+    ) == set()
+    assert {"torch", "easyocr", "open-clip-torch", "mlflow", "s3fs", "img2dataset"} <= set(runtime)
 
 
 # -- Databricks
@@ -121,10 +179,41 @@ def test_the_wheel_is_built_from_the_project_and_is_what_tasks_install():
     assert (project / "pyproject.toml").samefile(ROOT / "pyproject.toml")
     assert "--wheel-dir dist" in artifact["build"]
     for task in JOB["tasks"]:
-        assert [*task["libraries"][0]] == ["whl"], "the wheel without extras: the runtime brings Spark"
-        (library,) = task["libraries"]
+        pinned, wheel = task["libraries"]
+        assert [*wheel] == ["whl"], "the wheel without extras: the runtime brings Spark"
         # Paths of a resource file are relative to it.
-        assert (DATABRICKS / "resources" / library["whl"]).resolve() == project / "dist" / "*.whl"
+        assert (DATABRICKS / "resources" / wheel["whl"]).resolve() == project / "dist" / "*.whl"
+        assert (DATABRICKS / "resources" / pinned["requirements"]).resolve() == PINNED
+
+
+def test_clusters_have_the_runtime_that_the_requirements_are_for():
+    (version,) = re.findall(r"requirements-(.*)-ml\.txt", PINNED.name)
+    for name in ("spark_version", "gpu_spark_version"):
+        assert re.fullmatch(
+            rf"{re.escape(version)}\.x-[cg]pu-ml-scala2\.13", BUNDLE["variables"][name]["default"]
+        )
+
+
+def test_nothing_of_the_runtime_is_replaced():
+    runtime = {item.name: item for item in requirements(DATABRICKS / "runtime-17.3-ml.txt")}
+    pinned = {item.name: item for item in requirements(PINNED)}
+    kept = {name: item for name, item in pinned.items() if name in runtime}
+    assert {"numpy", "pandas", "pyarrow", "torch", "pydantic", "fsspec", "mlflow-skinny"} <= set(kept)
+    assert all(item.specifier == runtime[name].specifier for name, item in kept.items())
+    assert {str(item.specifier)[:2] for name, item in pinned.items() if name not in kept} == {"=="}
+    assert "pyspark" not in pinned
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for wanted in map(Requirement, project["dependencies"]):
+        (version,) = re.findall(r"[=~]=(\S+)", str(pinned[canonical(str(wanted))]))
+        assert version in wanted.specifier
+
+
+def test_the_readme_tells_what_is_installed():
+    text = (DATABRICKS / "README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (kept|added|replaced) \| \d+ \| (.*) \|$", text, re.MULTILINE))
+    listed = set(re.findall(r"([a-z0-9-]+) \d[^,]*", f"{told['kept']}, {told['added']}"))
+    assert listed == {item.name for item in requirements(PINNED)}
+    assert told["replaced"].startswith("none")
 
 
 def test_what_is_synchronised_exists():
@@ -273,10 +362,10 @@ def test_submit_takes_another_delta_and_works_without_options(stand_ins):
     assert "--packages io.delta:delta-spark_2.13:4.0.1 " in log.read_text(encoding="utf-8")
 
 
-def test_bootstrap_installs_the_lock_without_spark_and_the_wheel(stand_ins, tmp_path):
+def test_bootstrap_installs_the_runtime_lock_and_the_wheel(stand_ins, tmp_path):
     folder, log, environment, stand_in = stand_ins
     home = Path(environment["PARROT_HOME"])
-    files = (ROOT / "requirements.lock", EMR / "main.py", EMR / "submit.sh")
+    files = (ROOT / "requirements-runtime.lock", EMR / "main.py", EMR / "submit.sh")
     copies = "\n".join(f'cp "{file}" "${{@: -1}}/"' for file in files)
     stand_in(folder / "aws", f'{copies}\ntouch "${{@: -1}}/parrot_captions-0.1.0-py3-none-any.whl"')
     pip = tmp_path / "pip"
@@ -291,19 +380,13 @@ def test_bootstrap_installs_the_lock_without_spark_and_the_wheel(stand_ins, tmp_
     assert [call for call in calls if call.startswith("dnf install")]
     locked, ours = (call for call in calls if call.startswith("pip install"))
     assert "--no-deps --require-hashes" in locked
+    assert all("--no-cache-dir" in call for call in (locked, ours)), "the root volume is small"
     assert "delta-spark==4.0.1" in ours
     assert re.search(r"/parrot_captions-0\.1\.0-py3-none-any\.whl$", ours)
     assert (home / "main.py").is_file()
     assert os.access(home / "submit.sh", os.X_OK)
-
-    def packages(lock: Path) -> set[str]:
-        return set(re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-
-    installed = tmp_path / "installed.lock"
-    assert packages(ROOT / "requirements.lock") - packages(installed) == {"pyspark", "delta-spark", "py4j"}
-    hashes = re.compile(r"^\S+==\S+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
-    blocks = hashes.sub("", installed.read_text(encoding="utf-8"))
-    assert not [line for line in blocks.splitlines() if line and not line.startswith("#")], "orphaned lines"
+    installed = (tmp_path / "installed.lock").read_bytes()
+    assert installed == (ROOT / "requirements-runtime.lock").read_bytes()
 
 
 def test_bootstrap_says_what_it_wants(stand_ins):

@@ -197,3 +197,10 @@ def test_shares_are_taken_as_they_are_written():
 def test_languages_of_captions():
     found = languages(["a red car in the street", "ein rotes Auto auf der Straße", "12 : 34", None, ""])
     assert found == ["en", "de", None, None, None]
+    # Titles are most captions; a model that takes them for Pidgin (that of py3langid 0.4) draws other subsets.
+    titles = [
+        "Portrait of Frank Hindley Smith",
+        "Jodie and Mike Maternity Shoot",
+        "PMP Application Process Guide",
+    ]
+    assert languages(titles) == ["en", "en", "en"]
