@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; Python 3.11 or 3.12, Java 17 and a package index are all it needs.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do $$name -c 'import sys; print(sys.executable)' 2>/dev/null && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # Training with petastorm as feed: petastorm wants a numpy and a pyarrow that nothing else wants.
@@ -7,6 +7,7 @@ TRAIN_VENV := .venv-train
 # Other versions that users run parrot with (make test-lines).
 DATABRICKS_VENV := .venv-databricks-17.3
 DATABRICKS_PINS := deploy/databricks/requirements-17.3-ml.txt
+RUNTIME_PYTHON ?= $(or $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null),$(PYTHON))
 SPARK_35_VENV := .venv-spark-3.5
 # uv links what two environments share (torch above all) to one copy in its cache.
 INSTALL := $(BIN)/uv pip install --quiet
@@ -71,7 +72,7 @@ $(TRAIN_VENV)/ready: requirements-petastorm.lock pyproject.toml | $(VENV)/ready
 
 # The runtime's Python, where it is there; without extra s3, which the runtime's botocore does not allow.
 $(DATABRICKS_VENV)/ready: $(DATABRICKS_PINS) pyproject.toml | $(VENV)/ready
-	$(shell command -v python3.12 || echo $(PYTHON)) -m venv --without-pip $(DATABRICKS_VENV)
+	$(RUNTIME_PYTHON) -m venv --without-pip $(DATABRICKS_VENV)
 	sed 's/~=/==/' $(DATABRICKS_PINS) >$(DATABRICKS_VENV)/pins.txt
 	$(INSTALL) --python $(DATABRICKS_VENV) --requirement $(DATABRICKS_VENV)/pins.txt --constraints $(DATABRICKS_VENV)/pins.txt \
 		--editable '.[train,download,evaluate,rapidocr,dev]' pyspark==4.0.5 delta-spark==4.0.1

@@ -1,11 +1,12 @@
 """Reads an export by petastorm: a program for .venv-train, where petastorm lives (`make train-env`).
 
-petastorm_reader.py FOLDER prints the SHA-256 of each image by sample, as JSON.
+petastorm_reader.py FOLDER FILE writes the SHA-256 of each image by sample to the file, as JSON (petastorm prints).
 """
 
 import hashlib
 import json
 import sys
+from pathlib import Path
 
 from petastorm import make_batch_reader
 
@@ -17,4 +18,4 @@ with make_batch_reader(
         for batch in reader
         for name, data in zip(batch.sample_id, batch.image, strict=True)
     }
-sys.stdout.write(json.dumps(found))
+Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")

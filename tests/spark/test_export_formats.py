@@ -105,11 +105,17 @@ def test_row_groups_end_at_a_number_of_bytes(built, monkeypatch):
 
 
 def test_petastorm_reads_the_parquet_export(export, built, tmp_path, train_python):
-    export(tmp_path, "parquet", shard_size=4, with_images=True)
-    command = [str(train_python), str(PETASTORM_READER), str(tmp_path)]
+    export(tmp_path / "export", "parquet", shard_size=4, with_images=True)
+    command = [
+        str(train_python),
+        str(PETASTORM_READER),
+        str(tmp_path / "export"),
+        str(tmp_path / "found.json"),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == dict(zip(built.members.sample_id, built.members.sha256, strict=True))
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found == dict(zip(built.members.sample_id, built.members.sha256, strict=True))
 
 
 def test_webdataset_reads_the_tars(export, built, tmp_path):
