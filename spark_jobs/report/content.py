@@ -1,8 +1,8 @@
-"""What a report is made from. Plain data: the stage fills it, `page.render` draws it."""
+"""What a report is made from: plain data, filled from the tables by `read`, shown by `page.render`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,18 @@ IMAGE_TYPES = (
         "At least one word of the caption stands in the image: a parrot caption.",
     ),
 )
+NO_CLUSTER = -1
+"""Value of `stat_cluster.cluster_id` for samples without an image vector."""
+
+FIGURE_TABLES = (
+    "stat_cotr_histogram",
+    "stat_clip_score_histogram",
+    "stat_caption_words",
+    "stat_text_area",
+    "stat_text_area_score",
+    "stat_word_area",
+)
+"""Tables that the paper's figures are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -258,3 +270,15 @@ class ReportContent:
     generation: Generation
     datasets: tuple[DatasetContent, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def largest_groups(rows: Iterable[Mapping[str, Any]], limit: int) -> list[int]:
+    """The groups with most samples, largest first.
+
+    Args:
+        rows: Rows of `stat_cluster`.
+        limit: How many at most.
+    """
+    groups = [row for row in rows if row["level"] == "group" and row["cluster_id"] != NO_CLUSTER]
+    ordered = sorted(groups, key=lambda row: (-row["samples"], row["cluster_id"]))
+    return [row["cluster_id"] for row in ordered[:limit]]

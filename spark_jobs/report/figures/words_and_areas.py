@@ -63,7 +63,7 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     heading(axes, name, note)
     for (caption, co_emb), images in sorted(counts.items()):
         if images:
-            _count_cell(axes, caption, co_emb, images, most=most)
+            _count_cell(axes, caption, co_emb=co_emb, images=images, most=most)
     for words in range(1, highest + 1):
         axes.add_patch(_cell(words, words, facecolor="none", edgecolor=INK, linewidth=1.4))
     axes.grid(visible=False)
@@ -79,7 +79,7 @@ def word_counts(name: str, rows: Sequence[Row], key: str) -> Markup | None:
     )
 
 
-def _count_cell(axes: Axes, caption: int, co_emb: int, images: int, *, most: int) -> None:
+def _count_cell(axes: Axes, caption: int, *, co_emb: int, images: int, most: int) -> None:
     depth = math.log1p(images) / math.log1p(most)
     opacity = _FAINTEST + (_DENSEST - _FAINTEST) * depth
     axes.add_patch(_cell(caption, co_emb, facecolor=TYPE_COLOURS["concurrent"], alpha=opacity, linewidth=0))

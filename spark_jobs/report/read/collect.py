@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.clip_models import model_notes
 from spark_jobs.report.content import (
+    FIGURE_TABLES,
     IMAGE_TYPES,
     ClusterContent,
     DatasetContent,
@@ -18,6 +19,7 @@ from spark_jobs.report.content import (
     RemovalSample,
     ReportContent,
     StageAccount,
+    largest_groups,
 )
 from spark_jobs.report.read.gallery_choice import (
     SCORE_COLUMNS,
@@ -29,8 +31,6 @@ from spark_jobs.report.read.gallery_choice import (
 from spark_jobs.report.read.pictures import GALLERY_PIXELS, Pictures, shrunk
 from spark_jobs.report.read.snapshot import READ, Snapshot, collect_together
 from spark_jobs.report.read.text_removal import fill_of, gallery_model, removed_text, without_text
-from spark_jobs.report.sections.clusters import largest_groups
-from spark_jobs.report.sections.paper_figures import FIGURE_TABLES
 from spark_jobs.runner.run_log import parrot_version
 from udfs.inpainting import InpaintParams
 

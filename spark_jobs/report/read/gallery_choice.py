@@ -26,7 +26,7 @@ def drawn_by_type(snapshot: Snapshot) -> Drawn:
     if overlap is None:
         return {}
     known = overlap.where(F.col("image_type").isin([kind.name for kind in IMAGE_TYPES]))
-    return _first(known, F.col("image_type"), _by_hash(snapshot), snapshot.config.samples_per_type)
+    return _first(known, F.col("image_type"), _by_hash(snapshot), count=snapshot.config.samples_per_type)
 
 
 def drawn_by_group(snapshot: Snapshot, groups: Mapping[str, Sequence[int]]) -> Drawn:
@@ -48,7 +48,7 @@ def drawn_by_group(snapshot: Snapshot, groups: Mapping[str, Sequence[int]]) -> D
     )
     profiled = overlap.where("image_type IS NOT NULL").select(*KEYS)
     joined = assignments.where(wanted).select(*KEYS, "cluster_group").join(profiled, list(KEYS))
-    return _first(joined, F.col("cluster_group"), _by_hash(snapshot), snapshot.config.samples_per_group)
+    return _first(joined, F.col("cluster_group"), _by_hash(snapshot), count=snapshot.config.samples_per_group)
 
 
 def most_changed(snapshot: Snapshot, models: Mapping[str, str]) -> Drawn:
@@ -72,7 +72,7 @@ def most_changed(snapshot: Snapshot, models: Mapping[str, str]) -> Drawn:
     direction = F.when(F.col("rsa") > 0, "drops").otherwise("rises")
     order = [F.desc(F.abs("rsa")), F.col("sample_id")]
     changed = scores.where(wanted & (F.col("rsa") != 0))
-    return _first(changed, direction, order, snapshot.config.removal_samples, *SCORE_COLUMNS)
+    return _first(changed, direction, order, count=snapshot.config.removal_samples, columns=SCORE_COLUMNS)
 
 
 def _by_hash(snapshot: Snapshot) -> list[Column]:
@@ -85,7 +85,9 @@ def _any(conditions: Iterable[Column]) -> Column:
     return functools.reduce(lambda one, other: one | other, conditions)
 
 
-def _first(frame: DataFrame, kind: Column, order: Sequence[Column], count: int, *columns: str) -> Drawn:
+def _first(
+    frame: DataFrame, kind: Column, order: Sequence[Column], *, count: int, columns: Sequence[str] = ()
+) -> Drawn:
     """The first samples of each kind of each dataset: their keys and some columns."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F

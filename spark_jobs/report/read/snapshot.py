@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from schemas import TABLES
+from schemas import TABLES, subsets
 from spark_jobs.pipeline import STAGES, STATISTICS
-from spark_jobs.report.sections.subsets import subset_rows
 from spark_jobs.runner.outdated import Outdated, outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.table_content import content_key
@@ -63,8 +62,8 @@ class Snapshot:
         made_from = read_made_from(tables)
         outdated = {dataset: outdated_tables(dataset, run_keys, made_from) for dataset in datasets}
         snapshot = cls(tables, datasets, config, run_keys, outdated)
-        subsets = {dataset: subset_rows(tables, dataset) for dataset in datasets}
-        return replace(snapshot, statistics=_statistics(snapshot), subsets=subsets)
+        built = {dataset: _subset_rows(tables, dataset) for dataset in datasets}
+        return replace(snapshot, statistics=_statistics(snapshot), subsets=built)
 
     def rows(self, name: str) -> DataFrame | None:
         """Current rows of a table, of every dataset shown that has any; None where none has."""
@@ -111,6 +110,14 @@ class Snapshot:
         keys["version"] = parrot_version()
         keys["notes"] = self.notes()
         return keys
+
+
+def _subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
+    """Rows of table `subsets` of one dataset, by id; empty where nothing has been curated."""
+    if not tables.exists(subsets.TABLE):
+        return ()
+    rows = tables.read(subsets.TABLE, dataset=dataset).collect()
+    return tuple(sorted((row.asDict(recursive=True) for row in rows), key=lambda row: row["subset_id"]))
 
 
 def _statistics(snapshot: Snapshot) -> Rows:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spark_jobs.clip_models import model_notes
 from spark_jobs.report import formatting
-from spark_jobs.report.content import IMAGE_TYPES, ClusterContent, DatasetContent
+from spark_jobs.report.content import IMAGE_TYPES, NO_CLUSTER, ClusterContent, DatasetContent, largest_groups
 from spark_jobs.report.figures.clusters import GroupBar, cluster_bars
 from spark_jobs.report.sections.gallery import card
 
 Row = Mapping[str, Any]
-NO_CLUSTER = -1  # in `stat_cluster`: samples without an image vector
 _COUNTS = ("samples", "images", "scored", *(f"images_{kind.name}" for kind in IMAGE_TYPES))
 _MEANS = {"cotr": "images", "mean_clip_score": "scored"}  # by what each is the mean over
 
@@ -45,18 +44,6 @@ def cluster_view(dataset: DatasetContent, key: str) -> dict[str, Any] | None:
         "galleries": [_gallery(row, content) for row in shown if content.galleries.get(row["cluster_id"])],
         "is_outdated": content.is_outdated,
     }
-
-
-def largest_groups(rows: Iterable[Row], limit: int) -> list[int]:
-    """The groups with most samples, largest first.
-
-    Args:
-        rows: Rows of `stat_cluster`.
-        limit: How many at most.
-    """
-    groups = [row for row in rows if row["level"] == "group" and row["cluster_id"] != NO_CLUSTER]
-    ordered = sorted(groups, key=lambda row: (-row["samples"], row["cluster_id"]))
-    return [row["cluster_id"] for row in ordered[:limit]]
 
 
 def combined(rows: Sequence[Row]) -> dict[str, Any]:

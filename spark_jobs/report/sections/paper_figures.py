@@ -10,15 +10,6 @@ from spark_jobs.report.content import DatasetContent
 from spark_jobs.report.figures.histograms import cotr_histograms, score_histograms
 from spark_jobs.report.figures.words_and_areas import AreaScores, area_density, word_areas, word_counts
 
-FIGURE_TABLES = (
-    "stat_cotr_histogram",
-    "stat_clip_score_histogram",
-    "stat_caption_words",
-    "stat_text_area",
-    "stat_text_area_score",
-    "stat_word_area",
-)
-
 
 def figure_views(datasets: Sequence[DatasetContent]) -> dict[str, Any]:
     """Draw the figures of all datasets, side by side where they share axes.

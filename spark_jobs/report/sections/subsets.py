@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from schemas import subsets
 from spark_jobs.report import formatting
-
-if TYPE_CHECKING:
-    from spark_jobs.warehouse.tables import Tables
-
-
-def subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
-    """Rows of table `subsets` of one dataset, by id; empty where nothing has been curated."""
-    if not tables.exists(subsets.TABLE):
-        return ()
-    rows = tables.read(subsets.TABLE, dataset=dataset).collect()
-    return tuple(sorted((row.asDict(recursive=True) for row in rows), key=lambda row: row["subset_id"]))
 
 
 def subset_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
     """
     row = dataset.overall
     if not formatting.number(row, "images"):
-        return [_step("Profile it", "run", dataset.name, warehouse)]
+        return [_step("Profile it", "run", dataset=dataset.name, warehouse=warehouse)]
     steps = []
     if dataset.subsets:
         subset = str(dataset.subsets[0]["subset_id"])
@@ -102,8 +102,8 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
             _step(
                 "Write a subset for training",
                 f"export {shlex.quote(subset)} --to exports",
-                dataset.name,
-                warehouse,
+                dataset=dataset.name,
+                warehouse=warehouse,
             )
         )
     elif formatting.number(row, "images_with_co_emb_text"):
@@ -111,26 +111,26 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
             _step(
                 "Cut the parrot captions out, with random subsets of the same size to compare with",
                 "curate without_text cotr_eq_0 --control",
-                dataset.name,
-                warehouse,
+                dataset=dataset.name,
+                warehouse=warehouse,
             )
         )
     if all(model_notes(str(score["model"])) for score in dataset.clip_scores):
         what = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
         settings = "--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k"
-        steps.append(_step(what, "run", dataset.name, warehouse, settings))
+        steps.append(_step(what, "run", dataset=dataset.name, warehouse=warehouse, settings=settings))
     elif dataset.text_removal is None:
         steps.append(
             _step(
                 "See how much of the scores is text",
                 "run remove_text statistics report",
-                dataset.name,
-                warehouse,
+                dataset=dataset.name,
+                warehouse=warehouse,
             )
         )
     return steps
 
 
-def _step(what: str, command: str, dataset: str, warehouse: str, settings: str = "") -> dict[str, str]:
+def _step(what: str, command: str, *, dataset: str, warehouse: str, settings: str = "") -> dict[str, str]:
     words = [f"parrot {command}", "--dataset", shlex.quote(dataset), "--warehouse", shlex.quote(warehouse)]
     return {"what": what, "command": " ".join([*words, *filter(None, [settings])])}

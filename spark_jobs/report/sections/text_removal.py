@@ -13,8 +13,9 @@ from spark_jobs.report.figures.text_removal import (
     group_means,
     relative_histograms,
 )
+from spark_jobs.report.figures.thumbnails import draw_thumbnail, jpeg_data_uri
 from spark_jobs.report.paper import TABLE_2
-from spark_jobs.report.sections.gallery import card, draw_thumbnail, jpeg_data_uri
+from spark_jobs.report.sections.gallery import card
 
 Row = Mapping[str, Any]
 
@@ -59,7 +60,9 @@ def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]
     clusters = [row for row in content.clusters if row["model"] == model]
     return {
         "name": model,
-        "rows": [_table_row(kind.name, kind.label, kind.meaning, by_type) for kind in REMOVAL_TYPES],
+        "rows": [
+            _table_row(kind.name, kind.label, meaning=kind.meaning, by_type=by_type) for kind in REMOVAL_TYPES
+        ],
         "has_groups": any(formatting.number(row, "groups") for row in by_type.values()),
         "sentences": _sentences(relative),
         "by_group": group_means(clusters, key),
@@ -67,7 +70,7 @@ def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]
     }
 
 
-def _table_row(name: str, label: str, meaning: str, by_type: Mapping[str, Row]) -> dict[str, Any]:
+def _table_row(name: str, label: str, *, meaning: str, by_type: Mapping[str, Row]) -> dict[str, Any]:
     row = by_type.get(name)
     published = TABLE_2[name]
     return {

@@ -10,17 +10,15 @@ import pytest
 from PIL import Image
 
 from spark_jobs.report.content import GallerySample, Reading
-from spark_jobs.report.read.pictures import is_unsafe
-from spark_jobs.report.sections.gallery import (
-    CAPTION_CHARACTERS,
+from spark_jobs.report.figures.thumbnails import (
     CO_EMB_COLOUR,
     OTHER_COLOUR,
-    card,
     draw_thumbnail,
     is_co_emb,
     jpeg_data_uri,
-    mark,
 )
+from spark_jobs.report.read.pictures import is_unsafe
+from spark_jobs.report.sections.gallery import CAPTION_CHARACTERS, card, mark
 
 GREY = 128
 SQUARE = ((20.0, 20.0), (80.0, 20.0), (80.0, 80.0), (20.0, 80.0))

@@ -5,13 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark_jobs.report.sections.synthetic_text import (
-    PUBLISHED,
-    SYNC_COLUMNS,
-    VOCABULARIES,
-    band_lines,
-    synthetic_text_views,
-)
+from spark_jobs.report.figures.synthetic_text import VOCABULARIES, band_lines
+from spark_jobs.report.sections.synthetic_text import PUBLISHED, SYNC_COLUMNS, synthetic_text_views
 from tests.unit.report.report_samples import Document, dataset, page
 
 MODEL = "ViT-B-32/openai"

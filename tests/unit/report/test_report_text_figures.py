@@ -8,6 +8,7 @@ from report_samples import HOSTILE, Document, dataset, page
 
 from schemas import TABLES
 from spark_jobs.pipeline import STAGES
+from spark_jobs.report.content import FIGURE_TABLES
 from spark_jobs.report.figures.histograms import cotr_histograms, score_histograms
 from spark_jobs.report.figures.words_and_areas import (
     AreaScores,
@@ -17,7 +18,7 @@ from spark_jobs.report.figures.words_and_areas import (
     word_areas,
     word_counts,
 )
-from spark_jobs.report.sections.paper_figures import FIGURE_TABLES, figure_views
+from spark_jobs.report.sections.paper_figures import figure_views
 
 
 def text_of(svg):
