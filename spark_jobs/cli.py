@@ -60,15 +60,17 @@ def run(
 def _run(config: Any, stages: Any, *, dry_run: bool) -> None:
     from spark_jobs.commands.run import check, run_stages
     from spark_jobs.session import open_session
+    from spark_jobs.sources.storage import listed_once
 
-    check(config, stages)
-    spark = open_session(config.session)
-    if dry_run:
-        from spark_jobs.commands.dry_run import print_plan
+    with listed_once():
+        check(config, stages)
+        spark = open_session(config.session)
+        if dry_run:
+            from spark_jobs.commands.dry_run import print_plan
 
-        print_plan(spark, config, stages)
-        return
-    run_stages(spark, config, stages)
+            print_plan(spark, config, stages)
+            return
+        run_stages(spark, config, stages)
 
 
 @app.command()
@@ -167,8 +169,8 @@ def report(
         from spark_jobs.session import open_session
         from spark_jobs.stages.report import run as write_report
 
-        overrides = tuple(set_ or ()) + ((f"report.output={output}",) if output else ())
-        config = load_config(overrides=overrides, options={"warehouse": warehouse})
+        options = {"warehouse": warehouse, "report": {"output": output}}
+        config = load_config(overrides=tuple(set_ or ()), options=options)
         _require_warehouse(warehouse)
         say(write_report(open_session(config.session), config))
 
@@ -195,15 +197,17 @@ def curate(
     """Build named subsets: their samples, what they were drawn from, what each condition removed."""
 
     def work() -> None:
-        from spark_jobs.commands.subset import curate_overrides
+        from spark_jobs.commands.subset import curate_options
         from spark_jobs.config import load_config
         from spark_jobs.pipeline import select
 
         values = {"build": subsets, "size": size, "seed": seed, "control": control or None}
-        overrides = (*curate_overrides(values, definitions), *(set_ or ()))
-        loaded = load_config(
-            config, overrides=overrides, options={"warehouse": warehouse, "dataset": dataset}
-        )
+        options = {
+            "warehouse": warehouse,
+            "dataset": dataset,
+            "curate": curate_options(values, definitions),
+        }
+        loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
         _require_warehouse(warehouse)
         _run(loaded, select(["curate"]), dry_run=False)
 
@@ -220,7 +224,7 @@ def subset_list(
     warehouse: Warehouse, dataset: Dataset = None, config: Config = None, debug: Debug = False
 ) -> None:
     """List the subsets that are built, and the definitions that are not."""
-    _look("print_list", (), warehouse=warehouse, dataset=dataset, config=config, debug=debug)
+    _look("print_list", {}, debug=debug, config=config, warehouse=warehouse, dataset=dataset)
 
 
 @subset_app.command("show")
@@ -232,7 +236,8 @@ def subset_show(
     debug: Debug = False,
 ) -> None:
     """Show what a subset is, what it was drawn from, and what each condition removed."""
-    _look("print_subset", (subset,), warehouse=warehouse, dataset=dataset, config=config, debug=debug)
+    of = {"subset_id": subset}
+    _look("print_subset", of, debug=debug, config=config, warehouse=warehouse, dataset=dataset)
 
 
 @subset_app.command("diff")
@@ -244,18 +249,11 @@ def subset_diff(
     debug: Debug = False,
 ) -> None:
     """Compare two subsets: overlap, image types, clusters, CoTR, CLIP score."""
-    _look("print_diff", (first, second), warehouse=warehouse, dataset=dataset, config=None, debug=debug)
+    of = {"first": first, "second": second}
+    _look("print_diff", of, debug=debug, config=None, warehouse=warehouse, dataset=dataset)
 
 
-def _look(
-    name: str,
-    arguments: tuple[str, ...],
-    *,
-    warehouse: str,
-    dataset: str | None,
-    config: str | None,
-    debug: bool,
-) -> None:
+def _look(name: str, of: dict[str, str], *, debug: bool, config: str | None, **options: str | None) -> None:
     """Print something of the subsets of a warehouse."""
 
     def work() -> None:
@@ -263,9 +261,9 @@ def _look(
         from spark_jobs.config import load_config
         from spark_jobs.session import open_session
 
-        loaded = load_config(config, options={"warehouse": warehouse, "dataset": dataset})
-        _require_warehouse(warehouse)
-        getattr(subset, name)(open_session(loaded.session), loaded, *arguments)
+        loaded = load_config(config, options=options)
+        _require_warehouse(loaded.warehouse)
+        getattr(subset, name)(open_session(loaded.session), loaded, **of)
 
     _guarded(work, debug=debug)
 

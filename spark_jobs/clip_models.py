@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_jobs.errors import ConfigError, ModelError
+from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.views import current_run_keys
 from udfs.weights import WeightsError
 
@@ -25,6 +26,7 @@ _RANDOM_WEIGHTS_NOTE = (
     "CLIP scores mean nothing: {model} has random weights. Name a real model with "
     "`--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k` (or a checkpoint file)"
 )
+_A_MODEL = Question("model of a row", version=1)
 
 
 def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None:
@@ -46,7 +48,7 @@ def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None
     rows_read = {"dataset": config.dataset_name, "run_key": run_key}
     found = tables.answer(
         spec,
-        {"asks": "a model", **rows_read},
+        _A_MODEL.of(**rows_read),
         lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
     )
     real = [model for model in found if not model_notes(model)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +33,7 @@ from spark_jobs.sections import (
 )
 from spark_jobs.subsets.definition import CurateConfig
 from spark_jobs.warehouse.addresses import is_catalog
+from udfs.names import did_you_mean
 
 
 class RunConfig(Section):
@@ -100,14 +101,14 @@ def load_config(
     Args:
         path: YAML file, or None.
         overrides: `section.key=value` strings; values are read as YAML.
-        options: Top-level values given as command-line options; None means not given.
+        options: Values given as command-line options, a mapping for a section; None means not given.
 
     Raises:
         ConfigError: With every fault at once; unknown keys come with the valid ones.
     """
     faults: list[str] = []
     values = _read_yaml(path) if path else {}
-    values.update({key: value for key, value in (options or {}).items() if value is not None})
+    values = _with_options(values, options or {})
     for override in overrides:
         _apply_override(values, override, faults)
     try:
@@ -133,6 +134,19 @@ def _read_yaml(path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of sections, found {type(values).__name__}")
     return values
+
+
+def _with_options(values: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with those options that are given in their places; other settings of a section stay."""
+    merged = dict(values)
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            section = merged.get(key) or {}
+            # What is no section stays as it is, and is then named as a fault.
+            merged[key] = _with_options(section, value) if isinstance(section, dict) else section
+        elif value is not None:
+            merged[key] = value
+    return merged
 
 
 def _apply_override(values: dict[str, Any], override: str, faults: list[str]) -> None:
@@ -161,9 +175,7 @@ def _describe(detail: Any) -> str:
         shown = "" if isinstance(found, dict) else f", found {found!r}"
         return f"{name}: {detail['msg'].removeprefix('Value error, ')}{shown}"
     valid = _valid_keys(location[:-1])
-    close = difflib.get_close_matches(location[-1], valid, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{name}: unknown key{hint} Valid keys: {', '.join(valid)}"
+    return f"{name}: unknown key.{did_you_mean(location[-1], valid)} Valid keys: {', '.join(valid)}"
 
 
 def _valid_keys(sections: list[str]) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spark_jobs.errors import ConfigError
+from udfs.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,7 @@ def select(names: Sequence[str]) -> list[Stage]:
     """
     unknown = [name for name in names if name not in _BY_NAME]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], _BY_NAME, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(unknown[0], _BY_NAME)
         raise ConfigError(f"unknown stage {', '.join(unknown)}.{hint} Stages: {', '.join(_BY_NAME)}")
     return [stage for stage in STAGES if (stage.name in names if names else stage.profiles)]
 

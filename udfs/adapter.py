@@ -128,7 +128,7 @@ def _prefetched(groups: Iterator[list[Row]], task: ImageTask, load: _Load) -> It
             # The model is loaded here, in the task's thread: GPU libraries want one thread, and a missing
             # weight file must fail the task.
             model = load() if _any_image(rows) else None
-            current, following = following, reader.submit(_prepare, rows, model, task, decoders)
+            current, following = following, reader.submit(_prepare, rows, model, task=task, decoders=decoders)
             if current is not None:
                 yield current.result()
         if following is not None:
@@ -140,7 +140,7 @@ def _any_image(rows: list[Row]) -> bool:
 
 
 def _prepare(
-    rows: list[Row], model: ImageModel | None, task: ImageTask, decoders: ThreadPoolExecutor
+    rows: list[Row], model: ImageModel | None, *, task: ImageTask, decoders: ThreadPoolExecutor
 ) -> _Batch:
     started = time.perf_counter()
     wanted = [index for index, row in enumerate(rows) if row[SKIP_COLUMN] is None]

@@ -74,7 +74,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, deadline: float, limits: HttpLimits, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._limits = limits
-        raw = _Timed(self.fp.detach(), sock, deadline, limits.seconds)
+        raw = _Timed(self.fp.detach(), sock, deadline=deadline, seconds=limits.seconds)
         self.fp = io.BufferedReader(raw)
 
     def read(self, amt: int | None = None) -> bytes:
@@ -96,7 +96,7 @@ class _Response(http.client.HTTPResponse):
 class _Timed(io.RawIOBase):
     """A socket's raw stream: no read waits beyond the deadline."""
 
-    def __init__(self, raw: Any, sock: Any, deadline: float, seconds: float) -> None:
+    def __init__(self, raw: Any, sock: Any, *, deadline: float, seconds: float) -> None:
         self._raw = raw
         self._sock = sock
         self._idle_seconds = sock.gettimeout()

@@ -7,7 +7,6 @@ Hugging Face *text tower*, which a handful of architectures have.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from udfs.clip_model import PRECISIONS, ClipFactory, ClipModel, ensure_architecture
+from udfs.names import did_you_mean
 from udfs.weights import MissingWeightsError, WeightFile, WeightsError, described, first_line, write_once
 
 __all__ = ["RANDOM", "ClipFactory", "ClipModel", "resolve"]
@@ -99,9 +99,7 @@ def _architecture_config(architecture: str) -> dict[str, Any]:
         config = open_clip.get_model_config(architecture)
     if config is None:
         known = open_clip.list_models()
-        lower = {name.lower(): name for name in known}
-        close = difflib.get_close_matches(architecture.lower(), lower, n=5, cutoff=0.5)
-        hint = f" Close to it: {', '.join(lower[name] for name in close)}." if close else ""
+        hint = did_you_mean(architecture, known, count=5)
         raise WeightsError(
             f"open_clip has no architecture {architecture!r}.{hint} "
             f"It knows {len(known)}; open_clip.list_models() lists them."

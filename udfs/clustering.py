@@ -214,7 +214,7 @@ def merge_centroids(centroids: Floats, sizes: NDArray[np.int64], groups: int) ->
         # Ward never brings a third cluster nearer: only those that lost their nearest look again.
         left = int(cost_of.argmin())
         left, right = sorted((left, int(nearest_to[left])))
-        _merge_pair(costs, weights, left, right)
+        _merge_pair(costs, weights, left=left, right=right)
         label[label == right] = left
         touched = np.flatnonzero((nearest_to == left) | (nearest_to == right))
         touched = np.union1d(touched, [left, right])
@@ -232,7 +232,7 @@ def _merge_costs(centroids: NDArray[np.float64], weights: NDArray[np.float64]) -
     return np.asarray(costs)
 
 
-def _merge_pair(costs: NDArray[np.float64], weights: NDArray[np.float64], left: int, right: int) -> None:
+def _merge_pair(costs: NDArray[np.float64], weights: NDArray[np.float64], *, left: int, right: int) -> None:
     """Lance and Williams' update for Ward: `left` becomes the merged cluster, `right` is gone."""
     together = weights[left] + weights[right]
     updated = (

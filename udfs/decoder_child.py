@@ -75,16 +75,18 @@ def _serve(codec: Any, kind: bytes, data: bytes, *, limits: DecodeLimits, answer
     except ImageFault as fault:
         _answer_text(answers, FAULT, str(fault))
     else:
-        _answer(answers, PIXELS, *pixels.shape[:2], body=memoryview(pixels.copy(order="C")).cast("B"))
+        height, width = pixels.shape[:2]
+        body = memoryview(pixels.copy(order="C")).cast("B")
+        _answer(answers, PIXELS, first=height, second=width, body=body)
 
 
 def _answer_text(answers: BinaryIO, kind: bytes, text: str) -> None:
     body = text.encode("utf-8", "backslashreplace")
-    _answer(answers, kind, len(body), body=body)
+    _answer(answers, kind, first=len(body), body=body)
 
 
 def _answer(
-    answers: BinaryIO, kind: bytes, first: int = 0, second: int = 0, *, body: bytes | memoryview = b""
+    answers: BinaryIO, kind: bytes, *, first: int = 0, second: int = 0, body: bytes | memoryview = b""
 ) -> None:
     answers.write(ANSWER.pack(kind, first, second))
     answers.write(body)

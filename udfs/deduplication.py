@@ -117,10 +117,10 @@ class EarlierMembers:
             rows = _whole(vectors[part])
             # Their own block last: of equally similar members the earliest is named.
             for start, block in self._blocks():
-                _take_better(_cosines(rows, block), start, nearest[part], best[part])
+                _take_better(_cosines(rows, block), start, nearest=nearest[part], best=best[part])
             own = np.tril(np.ones((len(rows), len(rows)), bool), -1)
             cosines = np.where(own, _cosines(rows, rows), -np.inf)
-            _take_better(cosines, len(self), nearest[part], best[part])
+            _take_better(cosines, len(self), nearest=nearest[part], best=best[part])
             self._add(rows)
         scaled = np.where(nearest >= 0, best, np.nan)
         return nearest, scaled / 10**_DECIMALS
@@ -180,7 +180,7 @@ def _cosines(rows: Ints, block: Ints) -> NDArray[np.float64]:
 
 
 def _take_better(
-    cosines: NDArray[np.float64], start: int, nearest: NDArray[np.int64], best: NDArray[np.float64]
+    cosines: NDArray[np.float64], start: int, *, nearest: NDArray[np.int64], best: NDArray[np.float64]
 ) -> None:
     """Update `nearest` and `best` in place where a later block holds a more similar member."""
     at = cosines.argmax(axis=1)

@@ -7,7 +7,6 @@ A fill is one function; to add one, write it and give it a name in `FILLS`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from udfs import geometry
+from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -182,8 +182,7 @@ def fill_named(name: str) -> Fill:
         ValueError: If there is none; names those there are.
     """
     if name not in FILLS:
-        close = difflib.get_close_matches(name, FILLS, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(name, FILLS)
         raise ValueError(f"Unknown fill {name!r}.{hint} Known: {', '.join(FILLS)}.")
     return FILLS[name]
 

@@ -220,26 +220,25 @@ def map_texts(
                 scorer: Any = load_once(factory)  # type: ignore[arg-type]
                 current, following = following, artist.submit(_drawn, scorer, group)
                 if current is not None:
-                    yield _scored(factory, *current.result(), output)
+                    yield _scored(factory, current.result(), output)
             if following is not None:
-                yield _scored(factory, *following.result(), output)
+                yield _scored(factory, following.result(), output)
 
     return run
 
 
-def _drawn(scorer: SyntheticTextScorer, rows: list[Row]) -> tuple[list[Row], list[DrawnText], float]:
+_Drawn = tuple[list["Row"], list[DrawnText], float]
+"""Rows, their drawn texts, and the seconds that drawing took."""
+
+
+def _drawn(scorer: SyntheticTextScorer, rows: list[Row]) -> _Drawn:
     started = time.perf_counter()
     return rows, [scorer.draw(row["gram"]) for row in rows], time.perf_counter() - started
 
 
-def _scored(
-    factory: SyntheticTextFactory,
-    rows: list[Row],
-    drawn: list[DrawnText],
-    render_seconds: float,
-    output: pa.Schema,
-) -> pa.RecordBatch:
+def _scored(factory: SyntheticTextFactory, group: _Drawn, output: pa.Schema) -> pa.RecordBatch:
     started = time.perf_counter()
+    rows, drawn, render_seconds = group
     scorer: Any = load_once(factory)  # type: ignore[arg-type]
     results = list(scorer.score([row["gram"] for row in rows], drawn))
     out = []

@@ -143,7 +143,7 @@ class RemovalModel:
         captions = [cleaned_caption(row.get("caption")) for row in rows]
         texts = [caption for caption in captions if caption is not None]
         by_model = [
-            self._scores(clip, [item.images[number] for item in prepared], captions, texts)
+            self._scores(clip, [item.images[number] for item in prepared], captions=captions, texts=texts)
             for number, clip in enumerate(self._clips)
         ]
         results: list[Result] = []
@@ -158,6 +158,7 @@ class RemovalModel:
         self,
         clip: ClipModel,
         images: list[list[NDArray[np.float32]]],
+        *,
         captions: list[str | None],
         texts: list[str],
     ) -> list[list[float]]:

@@ -7,7 +7,6 @@ and give it a name in `SPOTTERS`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import math
@@ -21,6 +20,7 @@ from PIL import Image
 from udfs import geometry
 from udfs.heap import trim_heap
 from udfs.image_codec import upright
+from udfs.names import did_you_mean
 from udfs.weights import WeightFile, WeightsError
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ def resolve(name: str, **options: Any) -> SpotterFactory:
     """
     module = SPOTTERS.get(name)
     if module is None:
-        close = difflib.get_close_matches(name, SPOTTERS, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(name, SPOTTERS)
         raise WeightsError(f"Unknown text spotter {name!r}.{hint} Known: {', '.join(sorted(SPOTTERS))}.")
     return cast("SpotterFactory", importlib.import_module(module).resolve(**options))
 

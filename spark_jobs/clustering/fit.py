@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def ensure_model(
-    spark: SparkSession, tables: Tables, config: RunConfig, report: StageReport
+    spark: SparkSession, tables: Tables, *, config: RunConfig, report: StageReport
 ) -> StoredModel | None:
     """The model of this configuration for the dataset; fitted, and written, only where it is new.
 
@@ -36,7 +36,7 @@ def ensure_model(
             are too few for what is asked.
     """
     plan = plan_fit(tables, config)
-    run_whole(tables, config.runner, (_work(spark, tables, config, plan),), report=report)
+    run_whole(tables, config.runner, (_work(spark, tables, config=config, plan=plan),), report=report)
     model = find_model(tables, plan.run_key)
     if model is not None:
         clusters, groups = model.sizes
@@ -44,7 +44,7 @@ def ensure_model(
     return model
 
 
-def _work(spark: SparkSession, tables: Tables, config: RunConfig, plan: FitPlan) -> TableWork:
+def _work(spark: SparkSession, tables: Tables, *, config: RunConfig, plan: FitPlan) -> TableWork:
     spec = cluster_models.TABLE
 
     def is_there(run_key: str, _: str) -> bool:
@@ -54,7 +54,7 @@ def _work(spark: SparkSession, tables: Tables, config: RunConfig, plan: FitPlan)
     def compute(making: Making) -> None:
         model = find_model(tables, making.run_key)
         if model is None:
-            rows = _fitted(spark, tables, config.cluster, plan, making.report)
+            rows = _fitted(spark, tables, config=config.cluster, plan=plan, report=making.report)
         else:  # fitted for several datasets, a model is fitted once and copied
             rows = rows_of(tables, making.run_key, model.datasets[0])
         if rows is not None:
@@ -74,7 +74,7 @@ def _work(spark: SparkSession, tables: Tables, config: RunConfig, plan: FitPlan)
 
 
 def _fitted(
-    spark: SparkSession, tables: Tables, config: ClusterConfig, plan: FitPlan, report: StageReport
+    spark: SparkSession, tables: Tables, *, config: ClusterConfig, plan: FitPlan, report: StageReport
 ) -> DataFrame | None:
     """Draw the sample and fit; the rows of the model, None where there is no vector."""
     frame = vectors_read(tables, plan.reads)

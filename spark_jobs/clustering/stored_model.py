@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas import cluster_models
+from spark_jobs.warehouse.query_cache import Question
 from udfs.clustering import ClusterModel
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from spark_jobs.warehouse.tables import Tables
+
+_STORED_MODEL = Question("a stored cluster model", version=1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def find_model(tables: Tables, run_key: str) -> StoredModel | None:
         rows = tables.read(spec, run_key=run_key).select("dataset", "model_version", "cluster_group")
         return [list(row) for row in rows.collect()]
 
-    found = tables.answer(spec, {"asks": "model", "run_key": run_key}, ask)
+    found = tables.answer(spec, _STORED_MODEL.of(run_key=run_key), ask)
     if not found:
         return None
     datasets = tuple(sorted({dataset for dataset, _, _ in found}))

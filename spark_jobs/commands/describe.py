@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from rich.table import Table
 
 from schemas import TABLES
@@ -11,6 +9,7 @@ from spark_jobs.config import RunConfig
 from spark_jobs.errors import ConfigError
 from spark_jobs.pipeline import STAGES, Stage, makers_of
 from spark_jobs.runner.progress import output_console
+from udfs.names import did_you_mean
 
 
 def print_description(name: str) -> None:
@@ -26,8 +25,7 @@ def print_description(name: str) -> None:
         _print_table(name)
     else:
         known = [*stages, *TABLES]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(name, known)
         raise ConfigError(
             f"no stage or table {name}.{hint} Stages: {', '.join(stages)}. Tables: {', '.join(TABLES)}"
         )

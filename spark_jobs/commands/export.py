@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from spark_jobs.export.formats import FORMATS
 from spark_jobs.export.job import Export, Outcome, run_export
 from spark_jobs.runner.progress import console
 from spark_jobs.warehouse.tables import Tables
+from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,9 +51,8 @@ def order(config: RunConfig, subset_id: str, options: ExportOptions) -> Export:
     """
     form = FORMATS.get(options.format)
     if form is None:
-        close = difflib.get_close_matches(options.format, FORMATS, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"unknown format {options.format}{hint}. Formats: {', '.join(FORMATS)}")
+        hint = did_you_mean(options.format, FORMATS)
+        raise ConfigError(f"unknown format {options.format}.{hint} Formats: {', '.join(FORMATS)}")
     if options.with_images and form.name != "parquet":
         raise ConfigError("--with-images goes with --format parquet; webdataset always holds the images")
     if options.shard_size is not None and options.shard_size < 1:

@@ -41,7 +41,7 @@ def print_status(spark: SparkSession, config: RunConfig) -> None:
                 shown.add_row(
                     dataset,
                     f"{spec.name} (older)" if spec.name in outdated else spec.name,
-                    *_line(tables, spec, dataset, current),
+                    *_line(tables, spec, dataset=dataset, current=current),
                     last.get((dataset, spec.name), ""),
                 )
     console = output_console()
@@ -55,7 +55,7 @@ def print_status(spark: SparkSession, config: RunConfig) -> None:
         )
 
 
-def _line(tables: Tables, spec: TableSpec, dataset: str, current: RunKeys) -> list[str]:
+def _line(tables: Tables, spec: TableSpec, *, dataset: str, current: RunKeys) -> list[str]:
     from pyspark.sql import functions as F
 
     run_key = current[dataset, spec.name] if spec.has_run_key else None
@@ -73,11 +73,11 @@ def _line(tables: Tables, spec: TableSpec, dataset: str, current: RunKeys) -> li
         f"{row['failed'] or 0:,}",
         f"{row['skipped'] or 0:,}",
         f"{row['shards']:,}",
-        _pending(tables, spec, dataset, current),
+        _pending(tables, spec, dataset=dataset, current=current),
     ]
 
 
-def _pending(tables: Tables, spec: TableSpec, dataset: str, current: RunKeys) -> str:
+def _pending(tables: Tables, spec: TableSpec, *, dataset: str, current: RunKeys) -> str:
     """Shards whose input has changed or is new, counted along the chain of what each table reads.
 
     A table behind an unfinished one lacks at least the shards that one lacks.
@@ -90,9 +90,9 @@ def _pending(tables: Tables, spec: TableSpec, dataset: str, current: RunKeys) ->
     if any((dataset, item.spec.name) not in current for item in inputs):
         return "all"
     upstream = {item.spec.name: current[dataset, item.spec.name] for item in inputs}
-    found = input_shards(tables, inputs, dataset, upstream)
+    found = input_shards(tables, inputs, dataset=dataset, upstream=upstream)
     wanted = {shard.shard_id: shard.input_key for shard in found.ready}
-    done = output_shards(tables, spec, dataset, current[dataset, spec.name])
+    done = output_shards(tables, spec, dataset=dataset, run_key=current[dataset, spec.name])
     up_to_date = [shard_id for shard_id, (key, _) in done.items() if wanted.get(shard_id) == key]
     return f"{len(found.ready) + len(found.waiting) - len(up_to_date):,}"
 
@@ -101,7 +101,7 @@ def _without_images(tables: Tables, dataset: str, current: RunKeys) -> str:
     """Shards with samples that have only a URL."""
     inputs = (Input(samples.TABLE, {}), Input(images.TABLE, {}))
     upstream = {item.spec.name: current[dataset, item.spec.name] for item in inputs}
-    return f"{len(input_shards(tables, inputs, dataset, upstream).waiting):,}"
+    return f"{len(input_shards(tables, inputs, dataset=dataset, upstream=upstream).waiting):,}"
 
 
 def _inputs_of(spec: TableSpec) -> tuple[Input, ...]:

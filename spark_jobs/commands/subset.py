@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
 from spark_jobs.subsets.selection import Selection
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
+from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -36,8 +35,8 @@ _WORDS = (
 )
 
 
-def curate_overrides(values: Mapping[str, Any], definitions: Path | None) -> tuple[str, ...]:
-    """Settings of section `curate` from a command's options; None is not given.
+def curate_options(values: Mapping[str, Any], definitions: Path | None) -> dict[str, Any]:
+    """The section `curate` from a command's options; None is not given.
 
     Args:
         values: Settings by name.
@@ -49,7 +48,7 @@ def curate_overrides(values: Mapping[str, Any], definitions: Path | None) -> tup
     given = {name: value for name, value in values.items() if value is not None}
     if definitions is not None:
         given["subsets"] = _read_definitions(definitions)
-    return tuple(f"curate.{name}={json.dumps(value)}" for name, value in given.items())
+    return given
 
 
 def _read_definitions(path: Path) -> list[Any]:
@@ -157,7 +156,7 @@ class Difference:
         return self.both / either if either else 1.0
 
 
-def compare(tables: Tables, dataset: str, first: str, second: str) -> Difference:
+def compare(tables: Tables, dataset: str, *, first: str, second: str) -> Difference:
     """Compare two subsets of a dataset: overlap, image types, clusters, CoTR, CLIP score.
 
     What the dataset has not been measured for is left out.
@@ -180,7 +179,7 @@ def compare(tables: Tables, dataset: str, first: str, second: str) -> Difference
     )
 
 
-def print_diff(spark: SparkSession, config: RunConfig, first: str, second: str) -> None:
+def print_diff(spark: SparkSession, config: RunConfig, *, first: str, second: str) -> None:
     """Print how two subsets of one dataset differ.
 
     Raises:
@@ -191,7 +190,7 @@ def print_diff(spark: SparkSession, config: RunConfig, first: str, second: str) 
     for name in (first, second):
         if name not in {row["subset_id"] for row in stored}:
             raise _unknown(tables, config, name)
-    found = compare(tables, config.dataset_name, first, second)
+    found = compare(tables, config.dataset_name, first=first, second=second)
     shown = Table("")
     for name in (first, second):
         shown.add_column(name, justify="right", overflow="fold")
@@ -229,7 +228,9 @@ def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
 def _type_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
     """Share of each image type among a subset's samples that have one."""
     rows = frame.where("image_type IS NOT NULL").groupBy("image_type").agg(*_sides()).collect()
-    return _share_rows("image type ", sorted(rows, key=lambda row: row["image_type"]), "image_type", rows)
+    return _share_rows(
+        "image type ", sorted(rows, key=lambda row: row["image_type"]), column="image_type", rows=rows
+    )
 
 
 def _cluster_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
@@ -240,7 +241,9 @@ def _cluster_rows(frame: DataFrame) -> list[tuple[str, str, str]]:
     def difference(row: Any) -> tuple[float, int]:
         return -abs(row["first"] / totals[0] - row["second"] / totals[1]), row["cluster"]
 
-    return _share_rows("cluster ", sorted(rows, key=difference)[:_CLUSTERS_SHOWN], "cluster", rows)
+    return _share_rows(
+        "cluster ", sorted(rows, key=difference)[:_CLUSTERS_SHOWN], column="cluster", rows=rows
+    )
 
 
 def _sides() -> tuple[Any, Any]:
@@ -250,7 +253,7 @@ def _sides() -> tuple[Any, Any]:
 
 
 def _share_rows(
-    label: str, shown: Sequence[Any], column: str, rows: Sequence[Any]
+    label: str, shown: Sequence[Any], *, column: str, rows: Sequence[Any]
 ) -> list[tuple[str, str, str]]:
     totals = {side: max(1, sum(row[side] for row in rows)) for side in ("first", "second")}
     return [
@@ -290,17 +293,16 @@ def _unknown(tables: Tables, config: RunConfig, subset_id: str) -> StageError:
     own = [row["subset_id"] for row in rows if config.dataset in (None, row["dataset"])]
     defined = known_definitions(config.curate)
     others = [row["dataset"] for row in rows if row["subset_id"] == subset_id]
-    close = difflib.get_close_matches(subset_id, [*own, *defined], n=1)
     if others:
-        hint = f"it is built of {', '.join(others)}"
+        hint = f" It is built of {', '.join(others)}."
     elif subset_id in defined:
-        hint = f"`parrot curate {subset_id}` builds it"
+        hint = f" `parrot curate {subset_id}` builds it."
     else:
-        hint = f"did you mean {close[0]}?" if close else "`parrot curate` builds subsets"
+        hint = did_you_mean(subset_id, [*own, *defined]) or " `parrot curate` builds subsets."
     of = f" of dataset {config.dataset}" if config.dataset else ""
     built = ", ".join(own if config.dataset and own else _named(rows))
     return StageError(
-        f"subset {subset_id}{of} is not built in {config.warehouse}: {hint}. Built: {built or 'none'}"
+        f"subset {subset_id}{of} is not built in {config.warehouse}.{hint} Built: {built or 'none'}"
     )
 
 

@@ -38,8 +38,13 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
     corpus = write_corpus(to / "corpus", samples=samples)
     state = "drawn" if corpus.written else "found"
     console.print(f"[bold]{'corpus':>12}[/bold]  {corpus.samples} samples in {corpus.shards} shards {state}")
-    options = {"source": str(corpus.webdataset), "dataset": _DATASET, "warehouse": str(to / "warehouse")}
-    config = load_config(options=options, overrides=(f"report.output={to / 'report.html'}", *overrides))
+    options = {
+        "source": str(corpus.webdataset),
+        "dataset": _DATASET,
+        "warehouse": str(to / "warehouse"),
+        "report": {"output": str(to / "report.html")},
+    }
+    config = load_config(options=options, overrides=overrides)
     stages = select([])
     check(config, stages)
     spark = open_session(config.session)

@@ -64,11 +64,11 @@ def image_bytes(rows: Sequence[Mapping[str, Any]], *, max_bytes: int) -> Iterato
                 read_images([_reference(rows[index]) for index in batch], max_bytes=max_bytes),
                 strict=True,
             ):
-                _take(found, index, data, rows[index]["image_sha256"])
+                _take(found, index, data=data, sha256=rows[index]["image_sha256"])
         yield found
 
 
-def _take(found: ImageBytes, index: int, data: bytes | UnreadableImage, sha256: str | None) -> None:
+def _take(found: ImageBytes, index: int, *, data: bytes | UnreadableImage, sha256: str | None) -> None:
     if isinstance(data, UnreadableImage):
         found.faults[index] = str(data)
         return

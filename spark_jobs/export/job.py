@@ -88,7 +88,7 @@ def run_export(tables: Tables, export: Export) -> Outcome:
     if whole is not None and whole.tables_read == versions and manifest.all_there(folder, whole):
         folder.remove_folder(manifest.JOURNAL)  # of a run that was killed right behind its manifest
         return Outcome(whole, 0)
-    return _work(tables, export, stored, _Target(folder, identity, versions, finished, whole))
+    return _work(tables, export, stored=stored, target=_Target(folder, identity, versions, finished, whole))
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def _identity(export: Export, stored: Mapping[str, Any], run_keys: Mapping[str, 
     }
 
 
-def _work(tables: Tables, export: Export, stored: Mapping[str, Any], target: _Target) -> Outcome:
+def _work(tables: Tables, export: Export, *, stored: Mapping[str, Any], target: _Target) -> Outcome:
     rows = export_rows(
         tables,
         export.dataset,
-        export.subset_id,
-        target.identity["run_keys"],
+        subset_id=export.subset_id,
+        run_keys=target.identity["run_keys"],
         rows_per_file=export.settings.rows_per_file,
     )
     _check_members(tables, export, stored)

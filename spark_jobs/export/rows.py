@@ -80,7 +80,7 @@ def current_tables(
 
 
 def export_rows(
-    tables: Tables, dataset: str, subset_id: str, run_keys: Mapping[str, str], *, rows_per_file: int | None
+    tables: Tables, dataset: str, *, subset_id: str, run_keys: Mapping[str, str], rows_per_file: int | None
 ) -> Rows:
     """Join a subset's stored members with what the given tables hold of them.
 
@@ -96,9 +96,9 @@ def export_rows(
     """
     members = members_of(tables, dataset, subset_id).select(*KEY)
     frame = _dealt(members, rows_per_file)
-    frame, columns = _with_samples(tables, dataset, frame, run_keys["samples"])
+    frame, columns = _with_samples(tables, dataset, frame=frame, run_key=run_keys["samples"])
     if "images" in run_keys:
-        frame = _with_images(tables, dataset, frame, run_keys["images"])
+        frame = _with_images(tables, dataset, frame=frame, run_key=run_keys["images"])
         columns += list(_OF_IMAGES)
     for table, run_key in run_keys.items():
         own = {name: column for name, (of, column) in measure_columns().items() if of == table}
@@ -132,7 +132,7 @@ def _dealt(members: DataFrame, rows_per_file: int | None) -> DataFrame:
 
 
 def _with_samples(
-    tables: Tables, dataset: str, frame: DataFrame, run_key: str
+    tables: Tables, dataset: str, *, frame: DataFrame, run_key: str
 ) -> tuple[DataFrame, list[str]]:
     from pyspark.sql import functions as F
 
@@ -141,7 +141,7 @@ def _with_samples(
     return frame.join(rows, list(KEY), "left").withColumn("dataset", F.lit(dataset)), columns
 
 
-def _with_images(tables: Tables, dataset: str, frame: DataFrame, run_key: str) -> DataFrame:
+def _with_images(tables: Tables, dataset: str, *, frame: DataFrame, run_key: str) -> DataFrame:
     """Join the image references; `image_fault` says why there is none."""
     rows = tables.read(images.TABLE, dataset=dataset, run_key=run_key)
     rows = rows.selectExpr(

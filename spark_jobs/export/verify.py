@@ -58,13 +58,15 @@ def verify(place: str) -> tuple[Manifest, list[Difference]]:
         if name not in named and name != MANIFEST
     ]
     with ThreadPoolExecutor(_READERS) as pool:
-        checked = pool.map(lambda entry: _check(folder, entry, sizes, manifest), manifest.files)
+        checked = pool.map(
+            lambda entry: _check(folder, entry, sizes=sizes, manifest=manifest), manifest.files
+        )
         found = [difference for difference in checked if difference]
     return manifest, sorted([*found, *extra], key=lambda difference: difference.name)
 
 
 def _check(
-    folder: Folder, entry: ExportedFile, sizes: Mapping[str, int], manifest: Manifest
+    folder: Folder, entry: ExportedFile, *, sizes: Mapping[str, int], manifest: Manifest
 ) -> Difference | None:
     if entry.name not in sizes:
         return Difference(entry.name, "missing", f"{entry.rows:,} samples, {entry.bytes:,} bytes")

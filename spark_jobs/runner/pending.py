@@ -11,6 +11,7 @@ from schemas._table import TableSpec
 from spark_jobs.errors import StageError
 from spark_jobs.pipeline import run_first
 from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.views import current_run_keys
 from udfs.weights import WeightFile
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 RunKeys = Mapping[tuple[str, str], str]
 """Run key by dataset and table."""
+_SHARD_DIGESTS = Question("digests of the input, by shard", version=1)
+_OUTPUT_SHARDS = Question("input keys and failed rows of the output, by shard", version=1)
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,8 @@ def plan_work(
     """
     upstream = upstream_of(current_run_keys(tables) if current is None else current, dataset, work.inputs)
     run_key = run_key_of(work, upstream)
-    inputs = input_shards(tables, work.inputs, dataset, upstream)
-    done = output_shards(tables, work.output, dataset, run_key)
+    inputs = input_shards(tables, work.inputs, dataset=dataset, upstream=upstream)
+    done = output_shards(tables, work.output, dataset=dataset, run_key=run_key)
     plan = Plan(run_key, upstream, waits_for=_waits_for(inputs, dataset))
     return planned(plan, inputs, done, limit=limit)
 
@@ -232,11 +235,12 @@ def sample_shards(shard_ids: Mapping[str, Any], limit: int | None) -> list[str]:
 
 
 def input_shards(
-    tables: Tables, inputs: tuple[Input, ...], dataset: str, upstream: Mapping[str, str]
+    tables: Tables, inputs: tuple[Input, ...], *, dataset: str, upstream: Mapping[str, str]
 ) -> InputShards:
     """Shards that every input holds in full, with the hash of their rows, and those that must wait."""
     return joined_shards(
-        inputs, [_input_digests(tables, item, dataset, upstream[item.spec.name]) for item in inputs]
+        inputs,
+        [_input_digests(tables, item, dataset=dataset, run_key=upstream[item.spec.name]) for item in inputs],
     )
 
 
@@ -274,15 +278,11 @@ def _waits_for(inputs: InputShards, dataset: str) -> str | None:
     )
 
 
-def _input_digests(tables: Tables, item: Input, dataset: str, run_key: str) -> dict[str, tuple[int, str]]:
+def _input_digests(tables: Tables, item: Input, *, dataset: str, run_key: str) -> dict[str, tuple[int, str]]:
     """`shard_digests` of a table; asked again only where the table has changed."""
-    question = {
-        "asks": "shard digests",
-        "dataset": dataset,
-        "run_key": run_key,
-        "where": item.where,
-        "decisive": _decisive(item),
-    }
+    question = _SHARD_DIGESTS.of(
+        dataset=dataset, run_key=run_key, where=item.where, decisive=list(_decisive(item))
+    )
     found = tables.answer(
         item.spec,
         question,
@@ -305,7 +305,9 @@ def shard_digests(frame: DataFrame, item: Input) -> dict[str, tuple[int, str]]:
     return {row["shard_id"]: (row["n"], str(row["total"])) for row in totals.collect()}
 
 
-def output_shards(tables: Tables, spec: TableSpec, dataset: str, run_key: str) -> dict[str, tuple[str, int]]:
+def output_shards(
+    tables: Tables, spec: TableSpec, *, dataset: str, run_key: str
+) -> dict[str, tuple[str, int]]:
     """Input key and number of failed rows by shard of the output; asked again only where it has changed."""
     from pyspark.sql import functions as F
 
@@ -318,6 +320,6 @@ def output_shards(tables: Tables, spec: TableSpec, dataset: str, run_key: str) -
         rows = frame.groupBy("shard_id").agg(F.min("input_key").alias("key"), failed.alias("failed"))
         return {row["shard_id"]: (row["key"], row["failed"]) for row in rows.collect()}
 
-    question = {"asks": "output shards", "dataset": dataset, "run_key": run_key}
+    question = _OUTPUT_SHARDS.of(dataset=dataset, run_key=run_key)
     found = tables.answer(spec, question, ask)
     return {shard_id: (key, failed) for shard_id, (key, failed) in found.items()}

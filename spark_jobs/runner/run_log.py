@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import stage_runs
 from spark_jobs import tracking
+from spark_jobs.warehouse.query_cache import Question
 
 if TYPE_CHECKING:
     from schemas._table import TableSpec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _FLUSH_SECONDS = 60.0  # a commit costs 1 to 2 s: short stages log once, long ones each minute
 
 _run_id = uuid.uuid4().hex[:12]
+_MADE_BY = Question("made by a stage", version=1)
 
 
 def run_id() -> str:
@@ -48,7 +50,7 @@ def was_made_by(tables: Tables, stage: str, *, dataset: str, run_key: str) -> bo
         runs = tables.read(stage_runs.TABLE, dataset=dataset, run_key=run_key)
         return bool(runs.where(F.col("stage") == stage).limit(1).count())
 
-    question = {"asks": "was made by", "dataset": dataset, "run_key": run_key, "stage": stage}
+    question = _MADE_BY.of(dataset=dataset, run_key=run_key, stage=stage)
     return bool(tables.answer(stage_runs.TABLE, question, ask))
 
 

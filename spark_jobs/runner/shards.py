@@ -56,13 +56,19 @@ def run_shards(spark: SparkSession, config: RunConfig, work: ShardWork) -> Stage
         report.shards_kept = plan.kept
         report.notes += [plan.waits_for] if plan.waits_for else []
         report.versions_read = {item.spec.name: tables.version(item.spec) for item in work.inputs}
-        _run_plan(spark, tables, config, work, plan, report)
+        _run_plan(spark, tables, config=config, work=work, plan=plan, report=report)
     report.seconds = time.monotonic() - started
     return report
 
 
 def _run_plan(
-    spark: SparkSession, tables: Tables, config: RunConfig, work: ShardWork, plan: Plan, report: StageReport
+    spark: SparkSession,
+    tables: Tables,
+    *,
+    config: RunConfig,
+    work: ShardWork,
+    plan: Plan,
+    report: StageReport,
 ) -> None:
     todo = [*plan.pending, *(plan.retries if config.retry_failed else [])]
     is_current = current_run_keys(tables).get((report.dataset, work.output.name)) == plan.run_key
@@ -74,21 +80,21 @@ def _run_plan(
     log = RunLog(
         tables, work.output, stage=work.stage, dataset=report.dataset, run_key=plan.run_key, params=params
     )
-    chunks = _Chunks(spark, tables, config.runner, work, plan, report, log)
+    chunks = _Chunks(spark, tables, config=config.runner, work=work, plan=plan, report=report, log=log)
     with log.outcome(report):
         if plan.orphans:
             chunks.remove_orphans()
         total = plan.kept_samples + sum(shard.samples for shard in plan.pending)
         with StageProgress(work.stage, total=total, done=plan.kept_samples) as progress:
-            for chunk in _cut(plan.pending, work, config.runner, progress):
+            for chunk in _cut(plan.pending, work, config=config.runner, progress=progress):
                 chunks.compute(chunk, progress, retry=False)
             if config.retry_failed:
-                for chunk in _cut(plan.retries, work, config.runner, progress):
+                for chunk in _cut(plan.retries, work, config=config.runner, progress=progress):
                     chunks.compute(chunk, progress, retry=True)
 
 
 def _cut(
-    shards: list[Shard], work: ShardWork, config: RunnerConfig, progress: StageProgress
+    shards: list[Shard], work: ShardWork, *, config: RunnerConfig, progress: StageProgress
 ) -> Iterator[list[Shard]]:
     """Chunks that take about `chunk_seconds` each, by the rate seen so far; of a fixed size where one is given."""
     default = _OTHER_FIRST_CHUNK if work.batch_size is None else _MODEL_FIRST_CHUNK
@@ -107,6 +113,7 @@ class _Chunks:
         self,
         spark: SparkSession,
         tables: Tables,
+        *,
         config: RunnerConfig,
         work: ShardWork,
         plan: Plan,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.query_cache import Question
 
 if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
@@ -17,6 +18,7 @@ Content = Mapping[str, list[list[object]]]
 """By table, in order: [shard, input key, status, rows] of sample-level tables, [input key, rows] of the others."""
 
 _GROUPS = ("shard_id", "input_key", "status")
+_CONTENT = Question("content", version=1)
 
 
 def content_key(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> str:
@@ -45,10 +47,7 @@ def input_keys_in(spec: TableSpec, content: Content) -> set[object]:
 
 def table_content(tables: Tables, dataset: str, run_keys: Mapping[str, str]) -> dict[str, list[list[object]]]:
     """What each table holds; only those that have changed are asked, in one query over all of them."""
-    questions = {
-        name: {"asks": "content", "dataset": dataset, "run_key": run_key}
-        for name, run_key in run_keys.items()
-    }
+    questions = {name: _CONTENT.of(dataset=dataset, run_key=run_key) for name, run_key in run_keys.items()}
 
     def ask(names: list[str]) -> dict[str, list[list[object]]]:
         return _asked_content(tables, dataset, {name: run_keys[name] for name in names})

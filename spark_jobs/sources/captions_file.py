@@ -65,7 +65,9 @@ def _read_delimited(data: bytes, name: str, *, delimiter: str) -> tuple[list[str
         found = header if isinstance(header, str) else "nothing"
         raise SourceError(f"{name} has no header line: expected column names on line {number}, found {found}")
     header = [storable(column.strip()) for column in header]
-    return header, [_delimited_line(number, fields, header, name) for number, fields in records if fields]
+    return header, [
+        _delimited_line(number, fields, header=header, name=name) for number, fields in records if fields
+    ]
 
 
 def _split_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -86,7 +88,7 @@ def _split_records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list
         first = begin + 1
 
 
-def _delimited_line(number: int, fields: list[str] | str, header: list[str], name: str) -> CaptionLine:
+def _delimited_line(number: int, fields: list[str] | str, *, header: list[str], name: str) -> CaptionLine:
     if isinstance(fields, str):
         return CaptionLine(number, fault=f"{name} line {number} cannot be parsed: {fields}")
     if len(fields) != len(header):

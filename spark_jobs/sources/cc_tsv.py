@@ -70,7 +70,7 @@ class ConceptualCaptions:
             file.seek(payload["offset"])
             for number, line in enumerate(islice(file, payload["lines"]), start=payload["first_line"]):
                 if text := _text(line, number):
-                    yield _record(payload["file"], number, text, payload["order"])
+                    yield _record(payload["file"], number, line=text, order=payload["order"])
 
 
 def _cut(file: StoredFile, options: SourceOptions) -> Iterator[SourceShard]:
@@ -157,7 +157,7 @@ def _text(line: bytes, number: int) -> bytes:
     return text if text.strip() else b""
 
 
-def _record(file: str, number: int, line: bytes, order: str) -> SourceRecord:
+def _record(file: str, number: int, *, line: bytes, order: str) -> SourceRecord:
     url, caption, dirt = _split(line, order)
     row = {"url": url, "caption": caption}
     described = describe(row, where=f"{file} line {number}")

@@ -50,7 +50,8 @@ def kinds_of_dirt(row: Mapping[str, Any], *, caption_column: str | None = None) 
         elif field in _SIZES:
             found = _of_size(value)
         elif field in _SCORES:
-            found = _of_score(value, *_SCORES[field])
+            name, low, high = _SCORES[field]
+            found = _of_score(value, name, low=low, high=high)
         elif field == "url":
             found = _of_url(value)
         elif field == "source_id":
@@ -103,7 +104,7 @@ def _of_size(value: object) -> str | None:
     return "non-positive sizes" if number <= 0 else None
 
 
-def _of_score(value: object, name: str, low: float, high: float) -> str | None:
+def _of_score(value: object, name: str, *, low: float, high: float) -> str | None:
     if _is_null(value):
         return f"null {name}"
     number = _number(value)

@@ -103,7 +103,7 @@ class MetadataParquet:
         try:
             rows = read_rows(payload["uri"], payload["columns"], start=payload["start"], stop=payload["stop"])
             for number, row in enumerate(rows, start=payload["start"]):
-                yield _record(payload, number, row, seen)
+                yield _record(payload, number, row=row, seen=seen)
                 number += 1
         except ParquetFault as fault:
             error = f"rows {number} to {payload['stop'] - 1} cannot be read: {fault}"
@@ -203,7 +203,7 @@ def _wanted(facts: ParquetFacts, caption_column: str | None) -> list[str]:
     return [name for name in facts.columns if name.strip().lower() in wanted]
 
 
-def _record(payload: dict[str, Any], number: int, row: dict[str, Any], seen: Counter[str]) -> SourceRecord:
+def _record(payload: dict[str, Any], number: int, *, row: dict[str, Any], seen: Counter[str]) -> SourceRecord:
     file = payload["file"]
     described = describe(row, where=f"{file} row {number}", caption_column=payload["caption_column"])
     fields = dict(described.fields)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -26,6 +28,8 @@ HOLD_BYTES = 100_000_000  # larger contents are hashed in pieces; only the first
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 # What the file systems call the thing that changes with a file: s3, gcs and abfs, local, sftp, memory.
 _STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+
+_listings: ContextVar[dict[str, list[StoredFile]] | None] = ContextVar("listings", default=None)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,16 @@ def absolute(root: str) -> str:
     return f"{remote[1]}://{remote[2].rstrip('/')}"
 
 
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """Inside the block each root is listed once: a bucket of a million files takes minutes each time."""
+    token = _listings.set({})
+    try:
+        yield
+    finally:
+        _listings.reset(token)
+
+
 def list_files(root: str) -> list[StoredFile]:
     """List the files under `root`, or `root` itself where it is a file, sorted by name.
 
@@ -117,6 +131,15 @@ def list_files(root: str) -> list[StoredFile]:
     Raises:
         SourceError: If the protocol is unknown, the root cannot be listed or a name is not UTF-8.
     """
+    listings = _listings.get()
+    if listings is None:
+        return _listed(root)
+    if root not in listings:
+        listings[root] = _listed(root)
+    return list(listings[root])
+
+
+def _listed(root: str) -> list[StoredFile]:
     try:
         found = _list_remote(root) if _REMOTE.match(root) else _list_local(root)
         return sorted((_utf8_named(file) for file in found), key=lambda file: file.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spark_jobs.sql.steps import Step
 
 GRAMS_PER_BLOCK = 1000
@@ -23,6 +25,11 @@ def ngram_steps(top: int) -> list[Step]:
         top: Grams kept per vocabulary.
     """
     args = {"top": top}
+    return [*_chosen_grams(args), *_ranked_grams(args)]
+
+
+def _chosen_grams(args: Mapping[str, int]) -> list[Step]:
+    """From `gram_counts` to `surviving_grams`: the top grams, with how many of a higher count stand above."""
     return [
         Step(
             "count_places",
@@ -71,6 +78,12 @@ def ngram_steps(top: int) -> list[Step]:
             WHERE NOT placed.fits
             """,
         ),
+    ]
+
+
+def _ranked_grams(args: Mapping[str, int]) -> list[Step]:
+    """From `surviving_grams` to rows of `ngram_vocabulary`."""
+    return [
         Step(
             "ranked_grams",
             """

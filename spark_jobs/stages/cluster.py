@@ -48,7 +48,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     started = time.monotonic()
     report = StageReport(stage="cluster", dataset=config.dataset_name)
     tables = Tables(spark, config.warehouse)
-    model = ensure_model(spark, tables, config, report)
+    model = ensure_model(spark, tables, config=config, report=report)
     report.add(run_shards(spark, config, assignment(model)))
     if model is not None:
         report.versions_read[cluster_models.TABLE.name] = tables.version(cluster_models.TABLE)

@@ -24,6 +24,7 @@ from spark_jobs.sources.base import SourceOptions, SourceShard
 from spark_jobs.sources.source_rows import Reading, source_rows
 from spark_jobs.sources.storage import absolute
 from spark_jobs.warehouse.digest import digest
+from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 
@@ -39,6 +40,7 @@ RUN_KEY = digest({"stage": "ingest", "version": 1})
 _OUTPUTS = (images.TABLE, samples.TABLE)
 _CHUNK_SHARDS = 64
 _DIRT = "dirt "  # begins the names of counts of dirt in a report's results
+_INGESTED = Question("input keys of ingested shards", version=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         finished = made_current(tables, dataset)
         is_current = all(current.get((dataset, spec.name)) == RUN_KEY for spec in finished)
         if plan.pending or not is_current or (plan.vanished and config.refresh):
-            _ingest(spark, tables, config, plan, report)
+            _ingest(spark, tables, config=config, plan=plan, report=report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -155,7 +157,7 @@ def _ingested(tables: Tables, dataset: str) -> tuple[dict[str, str], set[str]]:
     A shard is ingested when `samples`, written last, has it: `images` has no rows yet of samples with only a
     URL, so it cannot be asked.
     """
-    question = {"asks": "ingested", "dataset": dataset}
+    question = _INGESTED.of(dataset=dataset)
     keys: dict[str, dict[str, str]] = {}
     for spec in _OUTPUTS:
         is_made = tables.exists(spec)
@@ -196,7 +198,7 @@ def _notes(plan: IngestPlan, *, refresh: bool) -> list[str]:
 
 
 def _ingest(
-    spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
+    spark: SparkSession, tables: Tables, *, config: RunConfig, plan: IngestPlan, report: StageReport
 ) -> None:
     for spec in _OUTPUTS:
         tables.create(spec)
@@ -212,7 +214,7 @@ def _ingest(
                 params=params,
             )
             outcomes.enter_context(log.outcome(report))
-        _write(spark, tables, config, plan, report)
+        _write(spark, tables, config=config, plan=plan, report=report)
     report.notes += _summary(report)
     if images.TABLE not in made_current(tables, report.dataset):
         report.notes.append(
@@ -221,7 +223,7 @@ def _ingest(
 
 
 def _write(
-    spark: SparkSession, tables: Tables, config: RunConfig, plan: IngestPlan, report: StageReport
+    spark: SparkSession, tables: Tables, *, config: RunConfig, plan: IngestPlan, report: StageReport
 ) -> None:
     if plan.vanished and config.refresh:
         for spec in _OUTPUTS:
@@ -233,13 +235,16 @@ def _write(
     with StageProgress("ingest", total=sum(shard.samples or 0 for shard in plan.pending)) as progress:
         for first in range(0, len(plan.pending), _CHUNK_SHARDS):
             chunk = plan.pending[first : first + _CHUNK_SHARDS]
-            rows, failed = _ingest_chunk(spark, tables, config, plan.kind, chunk, report)
+            rows, failed = _ingest_chunk(
+                spark, tables, config=config, kind=plan.kind, chunk=chunk, report=report
+            )
             tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
 
 
 def _ingest_chunk(
     spark: SparkSession,
     tables: Tables,
+    *,
     config: RunConfig,
     kind: str,
     chunk: list[SourceShard],
@@ -249,7 +254,7 @@ def _ingest_chunk(
 
     keys = {shard.shard_id: _input_key(shard, str(config.source)) for shard in chunk}
     reading = Reading(kind, _options(config.ingest), dataset=report.dataset, run_key=RUN_KEY)
-    rows = _read_shards(spark, chunk, keys, reading)
+    rows = _read_shards(spark, chunk, keys=keys, reading=reading)
     rows = rows.persist()
     try:
         sums = rows.agg(
@@ -308,7 +313,7 @@ def _summary(report: StageReport) -> list[str]:
 
 
 def _read_shards(
-    spark: SparkSession, chunk: list[SourceShard], keys: Mapping[str, str], reading: Reading
+    spark: SparkSession, chunk: list[SourceShard], *, keys: Mapping[str, str], reading: Reading
 ) -> DataFrame:
     """Rows with `sample`, `image` (null for a sample with only a URL) and `dirt`."""
     from pyspark.sql.pandas.types import to_arrow_schema

@@ -16,7 +16,8 @@ from spark_jobs.runner.run_log import LogCommit
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
 from spark_jobs.subsets.definition import SubsetBuild
-from spark_jobs.subsets.measures import KEY, is_costly, measures_frame, upstream_of_measures
+from spark_jobs.subsets.measured import is_costly, measures_frame
+from spark_jobs.subsets.measures import KEY, upstream_of_measures
 from spark_jobs.subsets.selection import Selection, select_members
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.views import current_run_keys
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
 
 _STATED = ("sentence", "source", "assumptions")  # of a definition; they say nothing of the members
-_LANGUAGE_MODEL = "langid.py, py3langid 0.2"
 
 
 def build_subset(
@@ -68,7 +68,7 @@ def build_subset(
     if run_whole(tables, config, (work,), report=report, commit=commit)[0]:
         row = stored_subset(tables, report.dataset, subset.subset_id)
         assert row is not None, "it has just been built"
-        _tell(report, subset, row, before.row)
+        _tell(report, subset, row=row, stored=before.row)
     else:
         row = before.row
         assert row is not None, "what is up to date is stored"
@@ -107,9 +107,8 @@ def _work(
     upstream: Mapping[str, str],
     before: _Before,
 ) -> TableWork:
-    decides = selection.decides()
-    if any(measure.name == "language" for measure in selection.measures):
-        decides["language"] = _LANGUAGE_MODEL
+    workers = {measure.name: measure.worker for measure in selection.measures if measure.worker}
+    decides = {**selection.decides(), **{name: worker.version for name, worker in workers.items()}}
     return TableWork(
         stage="curate",
         outputs=(subsets.TABLE,),
@@ -164,7 +163,9 @@ def _build(making: Making, subset: SubsetBuild, selection: Selection) -> None:
     tables, dataset, upstream = making.tables, making.dataset, making.work.reads
     versions = making.report.versions_read
     where = {"dataset": dataset, "subset_id": subset.subset_id}
-    evaluated = selection.evaluated(measures_frame(tables, dataset, upstream, selection.measures))
+    evaluated = selection.evaluated(
+        measures_frame(tables, dataset, upstream=upstream, wanted=selection.measures)
+    )
     with _kept_frames() as keep:
         if is_costly(upstream, selection.measures):
             evaluated = keep(evaluated)
@@ -220,7 +221,7 @@ def _kept_frames() -> Iterator[Callable[[DataFrame], DataFrame]]:
 
 
 def _tell(
-    report: StageReport, subset: SubsetBuild, row: Mapping[str, Any], stored: Mapping[str, Any] | None
+    report: StageReport, subset: SubsetBuild, *, row: Mapping[str, Any], stored: Mapping[str, Any] | None
 ) -> None:
     share = f" ({row['members'] / row['samples']:.1%})" if row["samples"] else ""
     note = f"{subset.subset_id}: {row['members']:,} of {row['samples']:,} samples{share}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.sections import Section
+from spark_jobs.subsets.predicate import PredicateError, find_measure, parse_predicate
+from udfs.names import did_you_mean
 
 # A dash separates size, seed and the word control from the definition's id.
 _ID = r"^[A-Za-z0-9][A-Za-z0-9_.]{0,79}$"
@@ -29,8 +30,6 @@ class TopRule(Section):
     @field_validator("by")
     @classmethod
     def _is_a_number(cls, by: str) -> str:
-        from spark_jobs.subsets.predicate import PredicateError, find_measure
-
         table, _, name = by.rpartition(".")
         try:
             measure = find_measure(name, table)
@@ -62,8 +61,6 @@ class SubsetDefinition(Section):
     @field_validator("predicate")
     @classmethod
     def _predicate_is_sound(cls, predicate: str) -> str:
-        from spark_jobs.subsets.predicate import PredicateError, parse_predicate
-
         try:
             parse_predicate(predicate)
         except PredicateError as error:
@@ -172,8 +169,6 @@ def control_of(subset: SubsetBuild) -> SubsetBuild:
 
     Its seed is the next one: with the subset's own, both would prefer the same samples.
     """
-    from spark_jobs.subsets.predicate import parse_predicate
-
     definition = subset.definition
     tables = {measure.table for part in parse_predicate(definition.predicate) for measure in part.measures}
     tables |= {definition.top.by.partition(".")[0]} if definition.top else set()
@@ -189,5 +184,4 @@ def control_of(subset: SubsetBuild) -> SubsetBuild:
 
 
 def _unknown(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"unknown subset {name}" + (f", did you mean {close[0]}?" if close else "")
+    return f"unknown subset {name}.{did_you_mean(name, known)}"

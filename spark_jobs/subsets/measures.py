@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from schemas import TABLES
 from spark_jobs.errors import StageError
 from spark_jobs.pipeline import STAGES, run_first
-from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-    from spark_jobs.warehouse.tables import Tables
+    import pandas as pd
 
 Kind = Literal["number", "text", "boolean", "list"]
 KEY = ("shard_id", "sample_id")
 
 # What the registry lets `curate` read, in its order; the first has a row for every sample.
 MEASURE_TABLES = next(stage.reads for stage in STAGES if stage.name == "curate")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How Python workers compute a measure from the value of its expression.
+
+    Attributes:
+        load: Gives the function, from one value per sample to one measure per sample.
+        version: Names what it computes with; another one gives other members.
+    """
+
+    load: Callable[[], Callable[[pd.Series], pd.Series]]
+    version: str
 
 
 @dataclass(frozen=True, order=True)
@@ -33,6 +44,7 @@ class Measure:
         kind: What it can be compared with.
         sql: Expression over the table's columns.
         meaning: One sentence.
+        worker: What makes the measure of the expression's value; None: it is the measure.
     """
 
     table: str
@@ -40,6 +52,7 @@ class Measure:
     kind: Kind
     sql: str
     meaning: str = ""
+    worker: Worker | None = field(default=None, compare=False)
 
     @property
     def full_name(self) -> str:
@@ -67,6 +80,12 @@ def _decimal(number: str) -> str:
     return f"IF(CAST({decimal} AS FLOAT) = {number}, {decimal}, {wide})"
 
 
+def _language() -> Callable[[pd.Series], pd.Series]:
+    from udfs.language import identify
+
+    return identify
+
+
 # DataComp counts words by Python's str.split, whose whitespace this is; DiHT looks at the confidence of what was
 # read; T-MARS masks text where there is some, and takes the other images as they are.
 _DERIVED = (
@@ -83,6 +102,7 @@ _DERIVED = (
         "text",
         "caption",
         "Language of the caption, ISO 639-1, by langid.py's model; null where it has no letter",
+        Worker(_language, "langid.py, py3langid 0.2"),
     ),
     Measure(
         "spotted_text",
@@ -113,16 +133,14 @@ def measures() -> dict[str, Measure]:
 
 
 def _of_table(table: str) -> list[Measure]:
-    from schemas import TABLES
-
     spec = TABLES[table]
-    fields = [*spec.result_fields(), *(field for field in spec.schema.fields if field.name == "status")]
+    fields = [*spec.result_fields(), *(one for one in spec.schema.fields if one.name == "status")]
     found = []
-    for field in fields:
-        typed = _typed(field.name, field.dataType.simpleString())
+    for column in fields:
+        typed = _typed(column.name, column.dataType.simpleString())
         if typed is not None:
             kind, sql = typed
-            found.append(Measure(table, field.name, kind, sql, str(field.metadata["comment"])))
+            found.append(Measure(table, column.name, kind, sql, str(column.metadata["comment"])))
     return found
 
 
@@ -166,69 +184,3 @@ def upstream_of_measures(
             + f"\nDatasets in the warehouse: {', '.join(known) or 'none'}"
         )
     return {table: current[dataset, table] for table in MEASURE_TABLES if table in by_table}
-
-
-def is_costly(upstream: Mapping[str, str], wanted: Iterable[Measure]) -> bool:
-    """Whether the frame of measures costs more to make twice than to keep: joins, Python workers."""
-    return len(upstream) > 1 or any(measure.full_name in _BY_WORKERS for measure in wanted)
-
-
-def measures_frame(
-    tables: Tables, dataset: str, upstream: Mapping[str, str], wanted: Iterable[Measure]
-) -> DataFrame:
-    """One row per sample: the key, and a column for each measure wanted. Reads only the tables of `upstream`.
-
-    A sample without a row in a table has nulls there.
-    """
-    frame: DataFrame | None = None
-    for table, run_key in upstream.items():
-        own = [measure for measure in sorted(set(wanted)) if measure.table == table]
-        rows = _of_one_model(tables, dataset, table, run_key=run_key)
-        rows = rows.selectExpr(*KEY, *(f"{measure.sql} AS {measure.column}" for measure in own))
-        for measure in own:
-            if measure.full_name in _BY_WORKERS:
-                rows = _BY_WORKERS[measure.full_name](rows, measure.column)
-        frame = rows if frame is None else frame.join(rows, list(KEY), "left")
-    assert frame is not None, "samples are always read"
-    return frame
-
-
-def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> DataFrame:
-    """A table's rows; of those that hold several models side by side, the model of `clip_embeddings`.
-
-    Raises:
-        StageError: If there are several models and none is that of `clip_embeddings`.
-    """
-    from schemas import TABLES
-
-    rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key)
-    if "model" not in TABLES[table].key:
-        return rows
-    models = _models(rows)
-    if len(models) < 2:
-        return rows
-    embedded = current_run_keys(tables).get((dataset, "clip_embeddings"))
-    own = tables.read(TABLES["clip_embeddings"], dataset=dataset, run_key=embedded)
-    shared = [model for model in models if embedded is not None and model in _models(own)]
-    if not shared:
-        raise StageError(
-            f"table {table} of dataset {dataset} holds several models ({', '.join(models)}), and none is that of "
-            "clip_embeddings: run `parrot run embed` with the one that the subset is meant for"
-        )
-    return rows.where(rows["model"] == shared[0])
-
-
-def _models(rows: DataFrame) -> list[str]:
-    return sorted(row["model"] for row in rows.select("model").distinct().collect())
-
-
-def _with_language(frame: DataFrame, column: str) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    from udfs.language import identify
-
-    return frame.withColumn(column, F.pandas_udf(identify, "string")(F.col(column)))  # type: ignore[attr-defined]
-
-
-# Measures that Python workers compute from the expression's value.
-_BY_WORKERS: Mapping[str, Callable[[DataFrame, str], DataFrame]] = {"samples.language": _with_language}

@@ -6,13 +6,13 @@ only when a session runs; so predicates are parsed by sqlglot, and whatever is n
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.subsets.measures import Measure, measures
+from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -40,6 +40,7 @@ class Condition:
     measures: tuple[Measure, ...]
 
 
+@lru_cache(maxsize=1024)  # parsed when a definition is checked, and again by each who uses it
 def parse_predicate(text: str) -> tuple[Condition, ...]:
     """Split a predicate into its AND-conditions, in order.
 
@@ -77,9 +78,9 @@ def find_measure(name: str, table: str = "") -> Measure:
         )
     given = f"{table}.{name}" if table else name
     choices = [*known] if table else sorted({measure.name for measure in known.values()})
-    close = difflib.get_close_matches(given, choices, n=1)
-    if close:
-        raise PredicateError(f"unknown column {given}: did you mean {close[0]}?")
+    hint = did_you_mean(given, choices)
+    if hint:
+        raise PredicateError(f"unknown column {given}.{hint}")
     own = [measure.full_name for measure in known.values() if measure.table == table] or choices
     raise PredicateError(f"unknown column {given}. Columns: {', '.join(own)}")
 
@@ -291,9 +292,7 @@ def _refusal(node: exp.Expression) -> str:
         name = name.lower().removeprefix("try_")
         if name in names:
             return f"{_shown(node)}: this form of {name} is not allowed"
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        return f"function {name} is not allowed: {hint}Functions: {', '.join(names)}"
+        return f"function {name} is not allowed.{did_you_mean(name, names)} Functions: {', '.join(names)}"
     return (
         f"{_shown(node)} is not allowed in a predicate; allowed are comparisons, AND, OR, NOT, IN, BETWEEN, "
         f"LIKE, ILIKE, IS NULL, + - * / and the functions {', '.join(names)}"

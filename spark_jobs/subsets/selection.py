@@ -139,13 +139,13 @@ def select_members(
         left = wanted
     qualifying = left
     if definition.size is not None and definition.size > qualifying:
-        raise _too_few(subset_id, definition.size, qualifying, samples)
+        raise _too_few(subset_id, definition.size, qualifying=qualifying, samples=samples)
     if definition.stratum is not None:
         frame, taken = _stratified(frame, definition)
         table.append(drawn(selection.stratum or "", before=left, left=taken))
         left = taken
         if definition.size is not None and definition.size > left:
-            raise _too_few(subset_id, definition.size, left, samples)
+            raise _too_few(subset_id, definition.size, qualifying=left, samples=samples)
     if definition.size is not None and definition.size < left:
         frame = _of_size(selection, frame, rows=left, keep=keep)
         table.append(drawn(f"{definition.size:,} drawn by hash", before=left, left=definition.size))
@@ -180,7 +180,7 @@ def _stratified(frame: DataFrame, definition: SubsetDefinition) -> tuple[DataFra
     return up_to(frame, hash_cuts(frame, counts, wanted)), sum(wanted.values())
 
 
-def _too_few(subset_id: str, size: int, qualifying: int, samples: int) -> StageError:
+def _too_few(subset_id: str, size: int, *, qualifying: int, samples: int) -> StageError:
     return StageError(
         f"subset {subset_id} asks for {size:,} samples, but only {qualifying:,} of {samples:,} qualify: "
         f"take --size {qualifying} or less, or leave the size away to take all of them"

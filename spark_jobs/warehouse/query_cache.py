@@ -11,13 +11,34 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spark_jobs.warehouse.addresses import is_local_folder
 from spark_jobs.warehouse.digest import digest
 
-_VERSION = 1  # changes when the same question of the same tables must have another answer
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a table, with all that decides the answer beside the rows that the table holds.
+
+    It stands beside the query that answers it, with the version of that query.
+
+    Attributes:
+        asks: What is asked.
+        version: Raise it when the query is changed such that equal rows have another answer: what was kept of the
+            older version is then asked anew.
+        parameters: The query's parameters, JSON-able.
+    """
+
+    asks: str
+    version: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, **parameters: Any) -> Question:
+        """The question with these parameters."""
+        return replace(self, parameters=parameters)
 
 
 class QueryCache:
@@ -30,7 +51,7 @@ class QueryCache:
     def each(
         self,
         states: Mapping[str, str | None],
-        questions: Mapping[str, Mapping[str, Any]],
+        questions: Mapping[str, Question],
         ask: Callable[[list[str]], Mapping[str, Any]],
     ) -> dict[str, Any]:
         """Answers to a question about each of some tables; those without one of their state are asked.
@@ -54,12 +75,12 @@ class QueryCache:
                 self.keep(name, questions[name], state=state, answer=answers[name])
         return answers
 
-    def find(self, table: str, question: Mapping[str, Any], state: str) -> tuple[bool, Any]:
+    def find(self, table: str, question: Question, state: str) -> tuple[bool, Any]:
         """Whether there is an answer of this state of the table, and the answer.
 
         Args:
             table: The table's name.
-            question: What is asked, JSON-able.
+            question: What is asked.
             state: What identifies the rows that the table holds.
         """
         name = _name(table, question)
@@ -69,10 +90,10 @@ class QueryCache:
         self._known[name] = kept
         return True, kept["answer"]
 
-    def keep(self, table: str, question: Mapping[str, Any], *, state: str, answer: Any) -> None:
+    def keep(self, table: str, question: Question, *, state: str, answer: Any) -> None:
         """Keep an answer in place of that of another state."""
         name = _name(table, question)
-        kept = {"table": table, "question": dict(question), "state": state, "answer": answer}
+        kept = {"table": table, "question": asdict(question), "state": state, "answer": answer}
         self._known[name] = kept
         if self._folder is None:
             return
@@ -100,5 +121,5 @@ def query_cache_of(warehouse: str) -> QueryCache:
     return QueryCache(Path(warehouse).absolute() / "_answers" if is_local else None)
 
 
-def _name(table: str, question: Mapping[str, Any]) -> str:
-    return f"{table}-{digest({'version': _VERSION, 'question': dict(question)})}"
+def _name(table: str, question: Question) -> str:
+    return f"{table}-{digest(asdict(question))}"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas._table import TableSpec
 from spark_jobs.errors import StageError, WarehouseError
+from spark_jobs.pipeline import run_first
 from spark_jobs.warehouse.addresses import is_catalog, is_local_folder, quoted, spark_path
 from spark_jobs.warehouse.digest import digest
-from spark_jobs.warehouse.query_cache import query_cache_of
+from spark_jobs.warehouse.query_cache import Question, query_cache_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -85,8 +86,6 @@ class Tables:
         from pyspark.sql import functions as F
 
         if not self.exists(spec):
-            from spark_jobs.pipeline import run_first
-
             raise StageError(f"table {spec.name} does not exist in {self.warehouse}: {run_first(spec.name)}")
         frame = self._open(spec)
         if dataset is not None:
@@ -167,14 +166,14 @@ class Tables:
     def answer_each(
         self,
         specs: Iterable[TableSpec],
-        questions: Mapping[str, Mapping[str, Any]],
+        questions: Mapping[str, Question],
         ask: Callable[[list[str]], Mapping[str, Any]],
     ) -> dict[str, Any]:
         """Answers to a question about each of some tables; only tables that have changed are asked again.
 
         Args:
             specs: The tables.
-            questions: By table name, all that decides the answer beside what the table holds, JSON-able.
+            questions: By table name.
             ask: From names of tables to their answers, JSON-able.
 
         Returns:
@@ -182,7 +181,7 @@ class Tables:
         """
         return self._answers.each({spec.name: self._state(spec) for spec in specs}, questions, ask)
 
-    def answer(self, spec: TableSpec, question: Mapping[str, Any], ask: Callable[[], Any]) -> Any:
+    def answer(self, spec: TableSpec, question: Question, ask: Callable[[], Any]) -> Any:
         """The answer to a question about one table, as `answer_each` gives it."""
         return self.answer_each([spec], {spec.name: question}, lambda names: {spec.name: ask()})[spec.name]
 

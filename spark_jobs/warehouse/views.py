@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from schemas import ALL_TABLES, TABLES, stage_runs
 from spark_jobs.warehouse.addresses import quoted
+from spark_jobs.warehouse.query_cache import Question
 
 if TYPE_CHECKING:
     from schemas._table import TableSpec
     from spark_jobs.warehouse.tables import Tables
+
+_LAST_FINISHED = Question("run keys that finished last", version=1)
+_RUN_KEYS = Question("run keys by dataset", version=1)
 
 
 def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
@@ -20,8 +24,8 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     """
     current: dict[tuple[str, str], str] = {}
     if tables.exists(stage_runs.TABLE):
-        question = {"asks": "what finished last"}
-        for dataset, table, run_key in tables.answer(stage_runs.TABLE, question, lambda: _finished(tables)):
+        finished = tables.answer(stage_runs.TABLE, _LAST_FINISHED, lambda: _finished(tables))
+        for dataset, table, run_key in finished:
             # The log still names tables that somebody has deleted, so that they are made again.
             if table not in TABLES or tables.exists(TABLES[table]):
                 current[dataset, table] = run_key
@@ -29,7 +33,7 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     unlogged = [
         spec for spec in ALL_TABLES if spec.has_run_key and spec.name not in logged and tables.exists(spec)
     ]
-    questions = {spec.name: {"asks": "run keys"} for spec in unlogged}
+    questions = {spec.name: _RUN_KEYS for spec in unlogged}
     for table, found in tables.answer_each(
         unlogged, questions, lambda names: _run_keys(tables, names)
     ).items():

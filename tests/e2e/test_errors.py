@@ -24,7 +24,7 @@ FAULTS = {
         ("embedd",),
         "unknown stage embedd. Did you mean embed? Stages: ingest, download, embed",
     ),
-    "misspelt key": (("--set", "embed.modle=RN50"), "embed.modle: unknown key; did you mean model?"),
+    "misspelt key": (("--set", "embed.modle=RN50"), "embed.modle: unknown key. Did you mean model?"),
     "two faults at once": (("--set", "embed.batch_size=0", "--set", "x=1"), "2 fault(s)"),
     "unknown model": (("--set", "embed.model=ViT-B-33"), "ViT-B-32"),
     "unknown tag": (
@@ -63,7 +63,7 @@ def test_misspelt_key_in_the_yaml_names_the_file_and_the_valid_keys(source, tmp_
     result = parrot(*run_arguments(source, tmp_path / "warehouse", "--config", file))
     assert result.returncode == 1
     assert f"2 fault(s) in {file}" in result.stderr
-    assert "overlap.min_confidense: unknown key; did you mean min_confidence?" in result.stderr
+    assert "overlap.min_confidense: unknown key. Did you mean min_confidence?" in result.stderr
     assert "speed: unknown key" in result.stderr
 
 

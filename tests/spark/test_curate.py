@@ -163,7 +163,7 @@ def test_strata_controls_and_sizes(spark, built):
 
 
 def test_two_subsets_are_compared_by_what_was_measured(spark, built):
-    found = compare(Tables(spark, str(built[0])), "test", "with_text", "cotr_ge_0.5")
+    found = compare(Tables(spark, str(built[0])), "test", first="with_text", second="cotr_ge_0.5")
     first, second = oracle("with_text"), oracle("cotr_ge_0.5")
     assert (found.both, found.only_first, found.only_second) == (len(second), len(first) - len(second), 0)
     assert found.overlap == len(second) / len(first)
@@ -243,5 +243,5 @@ def test_new_rows_of_a_measure_build_the_subset_again(spark, tmp_path):
 
 
 def test_an_unknown_subset_names_the_closest(spark, tmp_path):
-    with pytest.raises(ConfigError, match=r"unknown subset debiasd, did you mean debiased\?"):
+    with pytest.raises(ConfigError, match=r"unknown subset debiasd\. Did you mean debiased\?"):
         run(spark, configured(tmp_path, "debiasd"))

@@ -213,7 +213,7 @@ def test_what_cannot_be_exported_is_told(export, spark, tmp_path):
 
 
 def test_options_are_checked_before_anything_starts():
-    with pytest.raises(ConfigError, match="unknown format webdatset, did you mean webdataset"):
+    with pytest.raises(ConfigError, match=r"unknown format webdatset\. Did you mean webdataset"):
         wanted("x", "webdatset")
     with pytest.raises(ConfigError, match="--with-images goes with"):
         wanted("x", "ids", with_images=True)

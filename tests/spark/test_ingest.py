@@ -160,7 +160,7 @@ def test_an_ingest_killed_before_its_last_log_entry_is_finished_by_the_next(
 
 def test_a_source_that_moved_is_reported_and_refreshed(spark, ingest_config, source, tmp_path):
     run(spark, ingest_config)
-    before = input_shards(Tables(spark, ingest_config.warehouse), INPUTS, "test", RUN_KEYS)
+    before = input_shards(Tables(spark, ingest_config.warehouse), INPUTS, dataset="test", upstream=RUN_KEYS)
     moved = source.rename(tmp_path / "moved")
     there = ingest_config.model_copy(update={"source": str(moved)})
     assert any("2 shard(s) changed at the source" in note for note in run(spark, there).notes)
@@ -168,7 +168,7 @@ def test_a_source_that_moved_is_reported_and_refreshed(spark, ingest_config, sou
     uris = {row["image_uri"] for row in rows(spark, there, images.TABLE) if row["image_uri"]}
     assert uris
     assert all(uri.startswith(str(moved)) for uri in uris)
-    after = input_shards(Tables(spark, there.warehouse), INPUTS, "test", RUN_KEYS)
+    after = input_shards(Tables(spark, there.warehouse), INPUTS, dataset="test", upstream=RUN_KEYS)
     assert after == before  # the same bytes: no model runs again
 
 

@@ -66,7 +66,7 @@ def test_real_captions_beside_images_wait_alone(spark, config, shared_data, tmp_
 
     tables = Tables(spark, config.warehouse)
     upstream = {spec.name: RUN_KEY for spec in (samples.TABLE, images.TABLE)}
-    found = input_shards(tables, INPUTS, "test", upstream)
+    found = input_shards(tables, INPUTS, dataset="test", upstream=upstream)
     assert [(shard.shard_id, shard.samples) for shard in found.ready] == [("00000", 2)]
     assert found.waiting == ["cc3m_validation.tsv-00000", "cc3m_validation.tsv-00001"]
     assert found.lacking == {"images": 15_833}

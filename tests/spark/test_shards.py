@@ -213,7 +213,7 @@ def test_a_shard_that_is_being_written_is_neither_computed_nor_an_orphan(spark, 
     current = current_run_keys(tables)
     upstream = {name: current["test", name] for name in (samples.TABLE.name, LENGTHS.name)}
     put_samples(spark, config, {**corpus, "b": ["two", "and a half"]})
-    found = input_shards(tables, both, "test", upstream)
+    found = input_shards(tables, both, dataset="test", upstream=upstream)
     assert [shard.shard_id for shard in found.ready] == ["a", "c"]
     assert found.waiting == ["b"]
 

@@ -10,6 +10,7 @@ from schemas import caption_overlap, samples, stage_runs, stat_overall
 from spark_jobs.errors import StageError, WarehouseError
 from spark_jobs.runner.run_log import LogCommit, RunLog
 from spark_jobs.warehouse.addresses import check_writable
+from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys, publish_views, register_views
 
@@ -208,7 +209,7 @@ def test_a_table_is_asked_again_only_when_it_has_changed(tables, spark, tmp_path
             asked.append(run_key)
             return [(run_key, of.read(samples.TABLE, run_key=run_key).count())]
 
-        return of.answer(samples.TABLE, {"asks": "rows", "run_key": run_key}, ask)
+        return of.answer(samples.TABLE, Question("rows", version=1).of(run_key=run_key), ask)
 
     assert [answer(), answer(), answer(Tables(spark, tables.warehouse))] == [[["r1", 0]]] * 3
     assert answer(run_key="r2") == [["r2", 0]]

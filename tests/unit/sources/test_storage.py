@@ -104,3 +104,13 @@ def test_fingerprint_depends_on_every_fact():
         len({storage.fingerprint("v1", fact) for fact in facts} | {storage.fingerprint("v2", facts[0])}) == 5
     )
     assert storage.fingerprint("v1", facts[0]) == storage.fingerprint("v1", list(facts[0]))
+
+
+def test_inside_a_run_a_root_is_listed_once(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    with storage.listed_once():
+        first = storage.list_files(str(tmp_path))
+        first.clear()  # a caller's own list
+        (tmp_path / "b.txt").write_text("b")
+        assert names(str(tmp_path)) == ["a.txt"]
+    assert names(str(tmp_path)) == ["a.txt", "b.txt"]

@@ -21,6 +21,18 @@ def test_an_option_that_is_not_given_leaves_the_file_alone(tmp_path):
     assert load_config(str(file), options={"limit": None}).limit == 3
 
 
+def test_options_of_a_section_leave_its_other_settings_alone(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("curate:\n  size: 3\n  seed: 1\nreport:\n  output: from-file.html\n")
+    options = {"curate": {"seed": 2, "control": None}, "report": {"output": None}}
+    config = load_config(str(file), options=options)
+    assert (config.curate.size, config.curate.seed, config.curate.control) == (3, 2, False)
+    assert config.report.output == "from-file.html"
+    file.write_text("report: 5\n")
+    with pytest.raises(ConfigError, match=r"report: .*found 5"):
+        load_config(str(file), options={"report": {"output": "x.html"}})
+
+
 def test_override_values_are_yaml_and_may_hold_equal_signs():
     config = load_config(
         overrides=("spot_text.languages=[en, fr]", "tracking.uri=http://host?a=b", "limit=2")
@@ -36,7 +48,7 @@ def test_all_faults_are_reported_together_with_the_valid_keys():
         load_config(overrides=overrides)
     message = str(caught.value)
     assert "4 fault(s)" in message
-    assert "embed.modle: unknown key; did you mean model? Valid keys: model, pretrained" in message
+    assert "embed.modle: unknown key. Did you mean model? Valid keys: model, pretrained" in message
     assert "images.max_pixels" in message
     assert "nonsense: expected section.key=value" in message
     assert "overlap.min_confidence" in message

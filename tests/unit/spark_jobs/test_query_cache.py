@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from spark_jobs.warehouse.query_cache import QueryCache
+from spark_jobs.warehouse.query_cache import QueryCache, Question
 
-QUESTION = {"asks": "rows", "run_key": "r1"}
+QUESTION = Question("rows", version=1).of(run_key="r1")
 
 
 def test_an_answer_lives_on_for_the_state_it_was_given_of(tmp_path):
@@ -13,7 +15,14 @@ def test_an_answer_lives_on_for_the_state_it_was_given_of(tmp_path):
         assert answers.find("samples", QUESTION, "id 1") == (True, [["0", 2]])
         assert answers.find("samples", QUESTION, "id 2") == (False, None)
         assert answers.find("images", QUESTION, "id 1") == (False, None)
-        assert answers.find("samples", {**QUESTION, "run_key": "r2"}, "id 1") == (False, None)
+        assert answers.find("samples", QUESTION.of(run_key="r2"), "id 1") == (False, None)
+
+
+def test_an_answer_of_an_older_query_is_none(tmp_path):
+    QueryCache(tmp_path).keep("samples", QUESTION, state="id 1", answer=1)
+    changed = replace(QUESTION, version=2)
+    assert QueryCache(tmp_path).find("samples", changed, "id 1") == (False, None)
+    assert QueryCache(tmp_path).find("samples", QUESTION, "id 1") == (True, 1)
 
 
 def test_a_newer_answer_takes_the_place_of_the_older_one(tmp_path):

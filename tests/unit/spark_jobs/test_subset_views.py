@@ -46,7 +46,7 @@ ROW = {
 def printed(monkeypatch):
     """Prints a view over the rows, as words: cells of a folded column are put together again."""
 
-    def view(name, *arguments, rows=(ROW,), dataset=None):
+    def view(name, rows=(ROW,), dataset=None, **of):
         out = io.StringIO()
 
         def stored(tables, wanted):
@@ -56,7 +56,7 @@ def printed(monkeypatch):
         monkeypatch.setattr(subset, "Tables", lambda *_: None)
         monkeypatch.setattr(subset, "output_console", lambda: Console(file=out, width=80, color_system=None))
         config = load_config(options={"warehouse": "w", "dataset": dataset})
-        getattr(subset, name)(None, config, *arguments)
+        getattr(subset, name)(None, config, **of)
         return out.getvalue()
 
     return view
@@ -74,14 +74,14 @@ def test_the_list_has_whole_names_and_what_can_be_built(printed):
 
 
 def test_a_built_subset_is_shown_with_its_attrition(printed):
-    text = printed("print_subset", NAME)
+    text = printed("print_subset", subset_id=NAME)
     assert "…" not in text
     for told in ("3,000,000 of 2,322,161,807 (0.1%)", "1,238,265,380", "all samples", "a measure is missing"):
         assert told in text
 
 
 def test_a_definition_is_shown_with_the_stages_that_it_needs(printed):
-    text = printed("print_subset", "debiased", rows=())
+    text = printed("print_subset", subset_id="debiased", rows=())
     assert "needs stages" in text
     for stage in ("ingest", "embed", "overlap", "aesthetic", "deduplicate"):
         assert stage in text
@@ -91,12 +91,12 @@ def test_a_definition_is_shown_with_the_stages_that_it_needs(printed):
 @pytest.mark.parametrize(
     ("name", "dataset", "told"),
     [
-        (NAME, "cc12m", f"subset {NAME} of dataset cc12m is not built in w: it is built of laion2b_en"),
+        (NAME, "cc12m", f"subset {NAME} of dataset cc12m is not built in w. It is built of laion2b_en"),
         ("debiased", "laion2b_en", "`parrot curate debiased` builds it"),
-        ("debiasd", "laion2b_en", "did you mean debiased"),
+        ("debiasd", "laion2b_en", "Did you mean debiased"),
     ],
 )
 def test_a_subset_that_is_not_built_is_told_with_a_way_on(printed, name, dataset, told):
     with pytest.raises(subset.StageError) as caught:
-        printed("print_diff", name, NAME, dataset=dataset)
+        printed("print_diff", first=name, second=NAME, dataset=dataset)
     assert told in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import TABLES
-from spark_jobs.commands.subset import curate_overrides
+from spark_jobs.commands.subset import curate_options
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.subsets.definition import (
@@ -25,11 +25,11 @@ from udfs.language import languages
 @pytest.mark.parametrize(
     ("predicate", "told"),
     [
-        ("clip_scor > 0.3", "unknown column clip_scor: did you mean clip_score"),
-        ("caption_overlap.cotrr > 0.3", "did you mean caption_overlap.cotr"),
+        ("clip_scor > 0.3", "unknown column clip_scor. Did you mean clip_score"),
+        ("caption_overlap.cotrr > 0.3", "Did you mean caption_overlap.cotr"),
         ("captions.cotr > 0.3", "unknown column captions.cotr"),
         ("width > 200", "column width is in several tables: write samples.width or images.width"),
-        ("lenght(caption) > 3", "function lenght is not allowed: did you mean length"),
+        ("lenght(caption) > 3", "function lenght is not allowed. Did you mean length"),
         ("reflect('java.lang.System', 'exit', 1) = 'x'", "function reflect is not allowed"),
         ("java_method('java.util.UUID', 'randomUUID') = 'x'", "function java_method is not allowed"),
         ("my_udf(caption)", "function my_udf is not allowed"),
@@ -66,7 +66,7 @@ def test_a_faulty_predicate_is_refused_with_a_reason(predicate, told):
 
 
 def test_all_faults_of_a_predicate_are_told_at_once():
-    with pytest.raises(PredicateError, match=r"(?s)clip_scor: .*lenght.*aggregates"):
+    with pytest.raises(PredicateError, match=r"(?s)clip_scor\. .*lenght.*aggregates"):
         parse_predicate("clip_scor > 1 AND lenght(caption) > 2 AND count(*) > 1")
 
 
@@ -126,10 +126,10 @@ def test_definitions_are_checked_all_at_once():
     with pytest.raises(ConfigError) as caught:
         load_config(overrides=(faulty,))
     for told in (
-        "curate.subsets.0.predicat: unknown key; did you mean predicate?",
+        "curate.subsets.0.predicat: unknown key. Did you mean predicate?",
         "curate.subsets.1.id",
         "curate.subsets.1.predicate: syntax error",
-        "curate.subsets.2.top.by: unknown column captio: did you mean caption?",
+        "curate.subsets.2.top.by: unknown column captio. Did you mean caption?",
         "curate.subsets.2.top.share",
         "curate.subsets.3: cap and stratum: capped go together",
     ):
@@ -159,14 +159,15 @@ def test_size_seed_and_control_name_the_subset():
 def test_a_file_of_definitions_becomes_settings(tmp_path):
     path = tmp_path / "subsets.yaml"
     path.write_text("- id: calm\n  predicate: clip_score > 0.3\n", encoding="utf-8")
-    config = load_config(overrides=curate_overrides({"build": ["calm"], "size": 5, "seed": None}, path))
+    values = {"build": ["calm"], "size": 5, "seed": None}
+    config = load_config(options={"curate": curate_options(values, path)})
     assert config.curate.subsets[0].predicate == "clip_score > 0.3"
     assert (config.curate.build, config.curate.size, config.curate.seed) == (("calm",), 5, None)
     path.write_text("id: calm", encoding="utf-8")
     with pytest.raises(ConfigError, match="must hold a list"):
-        curate_overrides({}, path)
+        curate_options({}, path)
     with pytest.raises(ConfigError, match="no file of subset definitions"):
-        curate_overrides({}, tmp_path / "none.yaml")
+        curate_options({}, tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
