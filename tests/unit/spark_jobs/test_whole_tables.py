@@ -38,18 +38,19 @@ class FakeTables:
         return bool(self.log) if spec is stage_runs.TABLE else any(name == spec.name for name, _ in self.held)
 
     def answer(self, spec, question, ask):
-        assert question["asks"] == "what finished last"
+        assert question.asks == "run keys that finished last"
         ended = [row for row in self.log if row["event"] == "finished"]
         return [[row["dataset"], row["table_name"], row["run_key"]] for row in ended]
 
     def answer_each(self, specs, questions, ask):
-        asked = {questions[spec.name]["asks"] for spec in specs}
+        asked = {questions[spec.name].asks for spec in specs}
         if asked == {"content"}:
             self.events.append("compare")
             return {
-                spec.name: self.held.get((spec.name, questions[spec.name]["run_key"]), []) for spec in specs
+                spec.name: self.held.get((spec.name, questions[spec.name].parameters["run_key"]), [])
+                for spec in specs
             }
-        assert asked <= {"run keys"}
+        assert asked <= {"run keys by dataset"}
         return {spec.name: {} for spec in specs}
 
     def create(self, spec):
