@@ -1,13 +1,18 @@
-"""Run keys of the stored warehouse's sample-level stages, computed without Spark."""
+"""Run keys of the stored warehouse's sample-level stages, and input keys of its source, computed without Spark."""
 
 from __future__ import annotations
 
 import importlib
+from types import SimpleNamespace
 
 import pytest
 
 from spark_jobs.runner.pending import run_key_of
-from tests.golden.warehouse import configuration, recorded
+from spark_jobs.sources import recognise
+from spark_jobs.sources.base import SourceOptions
+from spark_jobs.sources.storage import absolute
+from spark_jobs.warehouse.digest import digest
+from tests.golden.warehouse import configuration, images_in_store, recorded, unpacked
 
 STAGES = ("embed", "spot_text", "overlap", "remove_text", "render_text")
 
@@ -25,3 +30,14 @@ def test_a_stage_has_the_run_key_that_it_had(name, weights, monkeypatch):
     work = importlib.import_module(f"spark_jobs.stages.{name}").work(configuration(weights))
     upstream = {item.spec.name: made[item.spec.name] for item in work.inputs}
     assert run_key_of(work, upstream) == made[work.output.name]
+
+
+def test_the_source_has_the_input_keys_that_it_had(tmp_path, monkeypatch):
+    pytest.importorskip("moto.server", reason="the extra `dev` is not installed")
+    pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    no_spark = SimpleNamespace(sparkContext=SimpleNamespace(environment={}))
+    source = configuration(tmp_path).source
+    with images_in_store(unpacked(tmp_path), monkeypatch, no_spark):
+        shards = recognise(source, None).shards(source, SourceOptions())
+    found = {shard.shard_id: digest([absolute(source), shard.fingerprint]) for shard in shards}
+    assert found == {shard_id: key for shard_id, _, key in recorded()["tables"]["samples"]}
