@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 README = ROOT / "README.md"
 
+# What stages read that read no table.
+_NO_TABLES = {"train_clip": "an export"}
+
 _HEAD = """# Configuration
 
 Generated from `spark_jobs/config.py` by `python docs/generate.py`; do not edit.
@@ -66,7 +69,7 @@ def stage_table() -> str:
         (
             f"`{stage.name}`",
             stage.meaning,
-            _names(stage.reads) or "the source",
+            _names(stage.reads) or _NO_TABLES.get(stage.name, "the source"),
             _names(stage.writes) or "a file",
             "yes" if stage.uses_model else "",
         )

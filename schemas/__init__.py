@@ -6,6 +6,7 @@ from schemas import (
     clip_embeddings,
     cluster_assignments,
     cluster_models,
+    evaluation_results,
     images,
     near_duplicates,
     ngram_vocabulary,
@@ -29,6 +30,7 @@ from schemas import (
     subsets,
     synthetic_text_scores,
     text_removal_scores,
+    training_runs,
 )
 from schemas._table import TableSpec
 
@@ -60,6 +62,8 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stat_relative_score.TABLE,
     subsets.TABLE,
     subset_members.TABLE,
+    training_runs.TABLE,
+    evaluation_results.TABLE,
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}

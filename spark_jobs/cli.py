@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from spark_jobs import cli_training
+from spark_jobs.cli_support import (
+    WAREHOUSE_HELP,
+    Config,
+    Debug,
+    Set,
+    Warehouse,
+    guarded,
+    require_warehouse,
+    run_selected,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,19 +26,13 @@ app = typer.Typer(
     help="Measure parrot captions in image-text data, cut them out, and prove that the cut helps.",
 )
 
-_WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema"
-Warehouse = Annotated[str, typer.Option("--warehouse", help=_WAREHOUSE_HELP)]
-Config = Annotated[str | None, typer.Option("--config", help="YAML file with any of the settings")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's too")]
-
 
 @app.command()
 def run(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages; none: those that profile")] = None,
     source: Annotated[str | None, typer.Option(help="Folder or URI of the image-text pairs")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the dataset in the tables")] = None,
-    warehouse: Annotated[str | None, typer.Option(help=_WAREHOUSE_HELP)] = None,
+    warehouse: Annotated[str | None, typer.Option(help=WAREHOUSE_HELP)] = None,
     config: Config = None,
     set_: Set = None,
     limit: Annotated[int | None, typer.Option(help="Work on a fixed sample of this many shards")] = None,
@@ -52,25 +57,9 @@ def run(
 
         chosen = select(stages or [])
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
-        _run(loaded, chosen, dry_run=dry_run)
+        run_selected(loaded, chosen, dry_run=dry_run)
 
-    _guarded(work, debug=debug)
-
-
-def _run(config: Any, stages: Any, *, dry_run: bool) -> None:
-    from spark_jobs.commands.run import check, run_stages
-    from spark_jobs.session import open_session
-    from spark_jobs.sources.storage import listed_once
-
-    with listed_once():
-        check(config, stages)
-        spark = open_session(config.session)
-        if dry_run:
-            from spark_jobs.commands.dry_run import print_plan
-
-            print_plan(spark, config, stages)
-            return
-        run_stages(spark, config, stages)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -83,10 +72,10 @@ def status(warehouse: Warehouse, debug: Debug = False) -> None:
         from spark_jobs.session import open_session
 
         config = load_config(options={"warehouse": warehouse})
-        _require_warehouse(warehouse)
+        require_warehouse(warehouse)
         print_status(open_session(config.session), config)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -106,10 +95,10 @@ def sql(
 
         config = load_config(options={"warehouse": warehouse})
         check_output(format_, output)
-        _require_warehouse(warehouse)
+        require_warehouse(warehouse)
         run_query(open_session(config.session), config, query, style=format_, output=output)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command("compare-models")
@@ -131,10 +120,10 @@ def compare_models(
         options = {"warehouse": warehouse, "dataset": dataset}
         config = load_config(overrides=tuple(set_ or ()), options=options)
         command.check_options(format_, output)
-        _require_warehouse(warehouse)
+        require_warehouse(warehouse)
         command.compare_models(open_session(config.session), config, style=format_, output=output)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -149,7 +138,7 @@ def describe(
 
         print_description(name)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -171,10 +160,10 @@ def report(
 
         options = {"warehouse": warehouse, "report": {"output": output}}
         config = load_config(overrides=tuple(set_ or ()), options=options)
-        _require_warehouse(warehouse)
+        require_warehouse(warehouse)
         say(write_report(open_session(config.session), config))
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -208,10 +197,10 @@ def curate(
             "curate": curate_options(values, definitions),
         }
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
-        _require_warehouse(warehouse)
-        _run(loaded, select(["curate"]), dry_run=False)
+        require_warehouse(warehouse)
+        run_selected(loaded, select(["curate"]), dry_run=False)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 subset_app = typer.Typer(no_args_is_help=True, help="Look at named subsets: list, show, diff.")
@@ -262,10 +251,10 @@ def _look(name: str, of: dict[str, str], *, debug: bool, config: str | None, **o
         from spark_jobs.session import open_session
 
         loaded = load_config(config, options=options)
-        _require_warehouse(loaded.warehouse)
+        require_warehouse(loaded.warehouse)
         getattr(subset, name)(open_session(loaded.session), loaded, **of)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -295,10 +284,10 @@ def export(
         options = {"warehouse": warehouse, "dataset": dataset}
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
         wanted = order(loaded, subset, ExportOptions(to, format_, shard_size, with_images))
-        _require_warehouse(warehouse)
+        require_warehouse(warehouse)
         export_subset(open_session(loaded.session), loaded, wanted)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -313,7 +302,7 @@ def verify(
 
         print_verification(export_folder)
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
 @app.command()
@@ -330,41 +319,11 @@ def demo(
 
         run_demo(to, samples=samples, overrides=tuple(set_ or ()))
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
-def _require_warehouse(warehouse: str) -> None:
-    from spark_jobs.errors import WarehouseError
-    from spark_jobs.warehouse.addresses import is_catalog
-
-    if not is_catalog(warehouse) and "://" not in warehouse and not Path(warehouse).is_dir():
-        raise WarehouseError(
-            f"no warehouse at {warehouse}: give the folder that `parrot run --warehouse` wrote to"
-        )
-
-
-def _guarded(work: Any, *, debug: bool) -> None:
-    """Run a command; errors go to standard error, with a stack trace only where it was asked for."""
-    from spark_jobs.errors import ParrotError, sentence
-
-    try:
-        work()
-    except ParrotError as error:
-        if debug:
-            raise
-        _fail(f"error: {error}")
-    except KeyboardInterrupt:
-        _fail("interrupted: finished chunks are kept; the same command continues", code=130)
-    except Exception as error:
-        if debug:
-            raise
-        _fail(f"error: {sentence(error)}\nThis was not expected; --debug shows where it happened")
-
-
-def _fail(message: str, *, code: int = 1) -> None:
-    sys.stdout.flush()
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
+for command in (cli_training.train, cli_training.evaluate, cli_training.study):
+    app.command()(command)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from spark_jobs.errors import ConfigError
+from spark_jobs.evaluation.config import EvaluateClipConfig
 from spark_jobs.sections import (
     AestheticConfig,
     ClusterConfig,
@@ -32,6 +33,7 @@ from spark_jobs.sections import (
     TrackingConfig,
 )
 from spark_jobs.subsets.definition import CurateConfig
+from spark_jobs.training.config import TrainClipConfig
 from spark_jobs.warehouse.addresses import is_catalog
 from udfs.names import did_you_mean
 
@@ -63,6 +65,8 @@ class RunConfig(Section):
     remove_text: RemoveTextConfig = Field(default_factory=RemoveTextConfig)
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig)
     curate: CurateConfig = Field(default_factory=CurateConfig)
+    train_clip: TrainClipConfig = Field(default_factory=TrainClipConfig)
+    evaluate_clip: EvaluateClipConfig = Field(default_factory=EvaluateClipConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
     runner: RunnerConfig = Field(default_factory=RunnerConfig)
     session: SessionConfig = Field(default_factory=SessionConfig)

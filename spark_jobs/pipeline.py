@@ -148,6 +148,20 @@ STAGES: tuple[Stage, ...] = (
         profiles=False,
     ),
     Stage(
+        "train_clip",
+        "Train a CLIP model on an export; runs when it is named",
+        (),
+        ("training_runs",),
+        profiles=False,
+    ),
+    Stage(
+        "evaluate_clip",
+        "What CLIP models see and what they spot: zero-shot, retrieval, words, typographic attack, RSA",
+        ("training_runs", "ngram_vocabulary", "text_removal_scores", "caption_overlap"),
+        ("evaluation_results",),
+        profiles=False,
+    ),
+    Stage(
         "report",
         "One HTML file with the numbers, plots and galleries",
         (
@@ -160,6 +174,8 @@ STAGES: tuple[Stage, ...] = (
             "text_removal_scores",
             *STATISTICS,
             "subsets",
+            "training_runs",
+            "evaluation_results",
         ),
         (),
     ),

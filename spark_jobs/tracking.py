@@ -99,15 +99,25 @@ def phase(name: str) -> Iterator[None]:
     metrics({f"seconds {name}": time.monotonic() - started})
 
 
-def metrics(values: Mapping[str, float]) -> None:
-    """Log numbers at the next step of the current run."""
+def metrics(values: Mapping[str, float], step: int | None = None) -> None:
+    """Log numbers of the current run, at a step of their own or at the next one."""
     global _step
     if _active and values:
         import mlflow
 
-        _step += 1
+        if step is None:
+            _step += 1
         with _patience():
-            mlflow.log_metrics(dict(values), step=_step)
+            mlflow.log_metrics(dict(values), step=_step if step is None else step)
+
+
+def tags(values: Mapping[str, Any]) -> None:
+    """Tag the current run."""
+    if _active and values:
+        import mlflow
+
+        with _patience():
+            mlflow.set_tags({key: str(value)[:_MAX_TAG] for key, value in values.items()})
 
 
 def params(values: Mapping[str, Any]) -> None:
@@ -128,14 +138,28 @@ def artifact(path: str) -> None:
             mlflow.log_artifact(path)
 
 
+def checkpoint(path: str, *, register_as: str | None) -> None:
+    """Keep a model's file with the current run, and register it where a name is given."""
+    artifact(path)
+    if _active and register_as:
+        import mlflow
+
+        with _patience():
+            address = mlflow.get_artifact_uri(os.path.basename(path))
+            client = mlflow.MlflowClient()
+            if not client.search_registered_models(filter_string=f"name = '{register_as}'"):
+                client.create_registered_model(register_as)
+            client.create_model_version(register_as, source=address, run_id=current_run_id())
+
+
 @dataclass(frozen=True)
 class DatasetInput:
-    """A part of a Delta table that a run made or used.
+    """A part of a Delta table, or an exported folder, that a run made or used.
 
     Attributes:
         name: Name of the dataset in MLflow.
-        location: Path or catalog name of the table.
-        version: Delta version of the table.
+        location: Path or catalog name of the table, or the folder.
+        version: Delta version of the table; None for a folder.
         digest: Hash of the content.
         columns: Columns of the table that matter, all of them text.
         rows: Number of its rows.
@@ -144,7 +168,7 @@ class DatasetInput:
 
     name: str
     location: str
-    version: int
+    version: int | None
     digest: str
     columns: tuple[str, ...]
     rows: int
@@ -156,6 +180,7 @@ def dataset_input(given: DatasetInput) -> None:
     if not _active:
         return
     import mlflow
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.types import ColSpec, Schema
@@ -171,7 +196,10 @@ def dataset_input(given: DatasetInput) -> None:
     else:  # whoever reads the store stands in another folder
         place = {"path": given.location if ":/" in given.location else os.path.abspath(given.location)}
     with _patience():
-        source = DeltaDatasetSource(**place, delta_table_version=given.version)
+        if given.version is None:
+            source = resolve_dataset_source(os.path.abspath(given.location))
+        else:
+            source = DeltaDatasetSource(**place, delta_table_version=given.version)
         schema = Schema([ColSpec("string", name) for name in given.columns])
         dataset = Profiled(source=source, name=given.name, digest=given.digest, schema=schema)
         values = {key: str(value)[:_MAX_TAG] for key, value in given.tags.items()}

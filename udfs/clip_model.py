@@ -89,14 +89,11 @@ class ClipFactory:
             MissingWeightsError: If the checkpoint is not where it was staged.
             WeightsError: If the checkpoint is not the expected file or does not fit the architecture.
         """
-        checkpoint = staged_path(self.weights)
-        import open_clip
         import torch
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
-        ensure_architecture(self.architecture, self.config)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = self._create(checkpoint, device).eval()
+        model = self.network(device).eval()
         preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
         resized = image_transform_v2(preprocessing, is_train=False)
         transform = (
@@ -104,11 +101,30 @@ class ClipFactory:
             if preprocessing.resize_mode == "shortest"
             else resized
         )
+        return ClipModel(model, transform, self.tokenizer_of(), device=device, precision=self.precision)
+
+    def tokenizer_of(self) -> CaptionTokens:
+        """Load the tokeniser.
+
+        Raises:
+            MissingWeightsError: If its file is not where it was staged.
+        """
+        import open_clip
+
+        ensure_architecture(self.architecture, self.config)
         if self.tokenizer:
-            tokenizer = pickle.loads(staged_path(self.tokenizer).read_bytes())
-        else:
-            tokenizer = open_clip.get_tokenizer(self.architecture)
-        return ClipModel(model, transform, tokenizer, device=device, precision=self.precision)
+            return CaptionTokens(pickle.loads(staged_path(self.tokenizer).read_bytes()))
+        return CaptionTokens(open_clip.get_tokenizer(self.architecture))
+
+    def network(self, device: str) -> Any:
+        """Build the model with its weights on a device (`torch.nn.Module`).
+
+        Raises:
+            MissingWeightsError: If the checkpoint is not where it was staged.
+            WeightsError: If the checkpoint is not the expected file or does not fit the architecture.
+        """
+        ensure_architecture(self.architecture, self.config)
+        return self._create(staged_path(self.weights), device)
 
     def _create(self, checkpoint: Path, device: str) -> Any:
         import open_clip
@@ -123,7 +139,7 @@ class ClipFactory:
                     force_quick_gelu=self.quick_gelu,
                     force_preprocess_cfg=self.preprocess,
                     # torch refuses TorchScript archives (OpenAI's own files) under weights_only.
-                    weights_only=not _is_torchscript(checkpoint),
+                    weights_only=not is_torchscript(checkpoint),
                 )
         except Exception as error:
             if is_out_of_memory(error):
@@ -133,32 +149,58 @@ class ClipFactory:
             ) from error
 
 
+class CaptionTokens:
+    """open_clip's tokeniser, which remembers every word that it has seen: without end on captions of the web.
+
+    Args:
+        tokenizer: The tokeniser.
+    """
+
+    def __init__(self, tokenizer: Callable[[list[str]], Any]) -> None:
+        self._tokenizer = tokenizer
+        cache = getattr(tokenizer, "cache", None)
+        self._cache: dict[str, str] | None = cache if isinstance(cache, dict) else None
+        self._first = dict(self._cache or {})
+
+    def __call__(self, texts: list[str]) -> Any:
+        """Token tensor (texts, context length) of texts cut by `cleaned_caption`."""
+        if self._cache is not None and len(self._cache) > _MAX_CACHED_TOKENS:
+            self._cache.clear()
+            self._cache.update(self._first)
+        return self._tokenizer(texts)
+
+
 class ClipModel:
-    """A loaded CLIP model as an `ImageModel`."""
+    """A loaded CLIP model as an `ImageModel`.
+
+    Args:
+        model: The network: `encode_image` and `encode_text`.
+        transform: open_clip's evaluation preprocessing: PIL image to tensor (3, size, size).
+        tokenizer: Texts to token tensor.
+        device: Where the network is.
+        precision: `fp32`, or `bf16` or `fp16` (autocast).
+    """
 
     def __init__(
         self,
         model: Any,
         transform: Callable[[Any], Any],
-        tokenizer: Callable[[list[str]], Any],
+        tokenizer: CaptionTokens,
         *,
         device: str,
         precision: str,
     ) -> None:
-        self._model = model
-        self._transform = transform
-        self._tokenizer = tokenizer
-        self._device = device
+        self.network = model
+        self.transform = transform
+        self.tokenizer = tokenizer
+        self.device = device
         self._precision = precision
-        cache = getattr(tokenizer, "cache", None)
-        self._token_cache: dict[str, str] | None = cache if isinstance(cache, dict) else None
-        self._first_tokens = dict(self._token_cache or {})
 
     def prepare(self, image: NDArray[np.uint8], data: bytes | None = None) -> NDArray[np.float32]:
         """Resize, crop and normalise as open_clip evaluates: (height, width, 3) uint8 to (3, size, size)."""
         from PIL import Image
 
-        prepared: NDArray[np.float32] = self._transform(Image.fromarray(image)).numpy()
+        prepared: NDArray[np.float32] = self.transform(Image.fromarray(image)).numpy()
         return prepared
 
     def predict(self, prepared: Sequence[NDArray[np.float32]], rows: Sequence[Row]) -> list[Result]:
@@ -192,23 +234,19 @@ class ClipModel:
         import torch
 
         batch = torch.from_numpy(np.stack(prepared))
-        return self._embed(self._model.encode_image, batch)
+        return self._embed(self.network.encode_image, batch)
 
     def embed_texts(self, texts: list[str]) -> NDArray[np.float32]:
         """L2-normalised vectors of texts cut by `cleaned_caption`, shape (texts, width); at least one."""
-        # open_clip's tokeniser remembers every word it has seen: without end on captions of the web.
-        if self._token_cache is not None and len(self._token_cache) > _MAX_CACHED_TOKENS:
-            self._token_cache.clear()
-            self._token_cache.update(self._first_tokens)
-        return self._embed(self._model.encode_text, self._tokenizer(texts))
+        return self._embed(self.network.encode_text, self.tokenizer(texts))
 
     def _embed(self, encode: Callable[[Any], Any], batch: Any) -> NDArray[np.float32]:
         import torch
 
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self._precision, torch.float32)
-        autocast = torch.autocast(self._device, dtype=dtype, enabled=self._precision != "fp32")
+        autocast = torch.autocast(self.device, dtype=dtype, enabled=self._precision != "fp32")
         with torch.inference_mode(), autocast:
-            vectors = encode(batch.to(self._device)).float()
+            vectors = encode(batch.to(self.device)).float()
         normalised = torch.nn.functional.normalize(vectors, dim=-1)
         array: NDArray[np.float32] = normalised.cpu().numpy()
         return array
@@ -263,7 +301,8 @@ def _without_ends(image: Any) -> Any:
     return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, which holds code beside tensors."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:

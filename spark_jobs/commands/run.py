@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spark_jobs import tracking
@@ -46,11 +47,21 @@ def check_ready(tables: Tables, config: RunConfig, stages: list[Stage]) -> None:
         situation = situation.done(stage.writes)
 
 
-def run_stages(spark: SparkSession, config: RunConfig, stages: list[Stage]) -> list[StageReport]:
-    """Run stages in order, each as a nested MLflow run, and say what each did."""
+def run_stages(
+    spark: SparkSession, config: RunConfig, stages: list[Stage], *, tags: Mapping[str, object] | None = None
+) -> list[StageReport]:
+    """Run stages in order, each as a nested MLflow run, and say what each did.
+
+    Args:
+        spark: The session.
+        config: Configuration of all of them.
+        stages: In order.
+        tags: Of the MLflow run.
+    """
     reports = []
     check_ready(Tables(spark, config.warehouse), config, stages)
     with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
+        tracking.tags(tags or {})
         for stage in stages:
             with tracking.stage_run(stage.name):
                 tracking.params(_stage_params(config, stage))

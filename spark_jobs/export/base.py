@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+IMAGE_FAULT = "image_fault"
+"""Column that says why a row's image cannot be read; empty where it may be."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from spark_jobs.export.rows import IMAGE_FAULT
+from spark_jobs.export.base import IMAGE_FAULT
 from udfs.image_refs import ImageRef, UnreadableImage, read_images
 from udfs.image_structure import format_of, look_of
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from schemas import TABLES, images, samples
 from schemas.images import REFERENCE_COLUMNS
 from spark_jobs.errors import ExportError
+from spark_jobs.export.base import IMAGE_FAULT
 from spark_jobs.pipeline import run_first
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
 
 FILE = "file"
-IMAGE_FAULT = "image_fault"
 _OF_IMAGES = {
     "image_format": "format",
     "image_width": "width",

@@ -216,6 +216,7 @@ class DatasetContent:
         figures: Rows of the tables that figures are drawn from, by table.
         text_removal: What removing its text does to the scores; None where none was removed.
         subsets: Rows of `subsets`, by id.
+        trained: Rows of `evaluation_results` of models trained on it, with subset, seed and recipe.
     """
 
     name: str
@@ -230,6 +231,7 @@ class DatasetContent:
     figures: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     text_removal: RemovalContent | None = None
     subsets: tuple[Mapping[str, Any], ...] = ()
+    trained: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from spark_jobs.report.sections.subsets import subset_views
 from spark_jobs.report.sections.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
 from spark_jobs.report.sections.table_1 import TABLE_1
 from spark_jobs.report.sections.text_removal import text_removal_view
+from spark_jobs.report.sections.trained import trained_views
 
 _INPUT_KEY = re.compile(r'<meta name="parrot-input-key" content="([^"]*)">')
 _RUN_KEY_CHARACTERS = 12
@@ -156,6 +157,7 @@ def _dataset_view(dataset: DatasetContent, index: int, warehouse: str) -> dict[s
         "synthetic_text": synthetic_text_views(dataset.synthetic_text, str(index)),
         "text_removal": text_removal_view(dataset.text_removal, f"{index}"),
         "subsets": subset_views(dataset.subsets),
+        "trained": trained_views(dataset.trained),
     }
 
 

@@ -117,6 +117,24 @@ def test_the_runner_and_the_sources_do_not_import_what_is_built_on_them():
         assert not above, f"{path} imports {above}"
 
 
+def test_training_and_evaluation_know_neither_spark_nor_tables():
+    doors = (
+        "warehouse.tables",
+        "warehouse.views",
+        "runner",
+        "stages",
+        "sql",
+        "session",
+        "tracking",
+        "commands",
+    )
+    for path, tree in modules("spark_jobs/training", "spark_jobs/evaluation").items():
+        names = all_imports(tree)
+        assert top(names).isdisjoint({"pyspark", "delta", "mlflow", "schemas"}), path
+        beyond = {name for name in names if name.startswith(tuple(f"spark_jobs.{door}" for door in doors))}
+        assert not beyond, f"{path} imports {beyond}"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_heavy_libraries_are_imported_in_functions_only(package):
     for path, tree in modules(package).items():

@@ -232,6 +232,7 @@ def _dataset(snapshot: Snapshot, dataset: str, read: _Read) -> DatasetContent:
         figures={name: rows(name) for name in FIGURE_TABLES},
         text_removal=_text_removal(snapshot, dataset, read),
         subsets=snapshot.subsets[dataset],
+        trained=snapshot.trained[dataset],
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from schemas import TABLES, subsets
+from schemas import TABLES, evaluation_results, subsets, training_runs
 from spark_jobs.pipeline import STAGES, STATISTICS
 from spark_jobs.runner.outdated import Outdated, outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.run_log import parrot_version
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spark_jobs.sections import ReportConfig
     from spark_jobs.warehouse.tables import Tables
 
-# Tables with one current run key; subsets have one each and are read by themselves.
+# Tables with one current run key; subsets and trained models have one each and are read by themselves.
 READ = tuple(
     name
     for name in next(stage.reads for stage in STAGES if stage.name == "report")
@@ -44,6 +44,7 @@ class Snapshot:
         outdated: By dataset, the tables that were made from older ones than the current.
         statistics: Current rows of the statistics tables.
         subsets: Rows of `subsets` by dataset.
+        trained: Rows of `evaluation_results` of trained models, with their training's subset and seed, by dataset.
     """
 
     tables: Tables
@@ -53,6 +54,7 @@ class Snapshot:
     outdated: Mapping[str, Outdated]
     statistics: Rows = field(default_factory=dict)
     subsets: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    trained: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: Tables, config: ReportConfig) -> Snapshot:
@@ -63,7 +65,8 @@ class Snapshot:
         outdated = {dataset: outdated_tables(dataset, run_keys, made_from) for dataset in datasets}
         snapshot = cls(tables, datasets, config, run_keys, outdated)
         built = {dataset: _subset_rows(tables, dataset) for dataset in datasets}
-        return replace(snapshot, statistics=_statistics(snapshot), subsets=built)
+        trained = {dataset: _trained_rows(tables, dataset) for dataset in datasets}
+        return replace(snapshot, statistics=_statistics(snapshot), subsets=built, trained=trained)
 
     def rows(self, name: str) -> DataFrame | None:
         """Current rows of a table, of every dataset shown that has any; None where none has."""
@@ -106,6 +109,7 @@ class Snapshot:
                 [row[name] for name in ("subset_id", "run_key", "input_key", "content_hash", "sentence")]
                 for row in self.subsets[dataset]
             ]
+            keys[f"{dataset}: trained"] = sorted({row["input_key"] for row in self.trained[dataset]})
         keys["config"] = self.config.model_dump_json(exclude={"output"})
         keys["version"] = parrot_version()
         keys["notes"] = self.notes()
@@ -118,6 +122,19 @@ def _subset_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
         return ()
     rows = tables.read(subsets.TABLE, dataset=dataset).collect()
     return tuple(sorted((row.asDict(recursive=True) for row in rows), key=lambda row: row["subset_id"]))
+
+
+def _trained_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
+    """Numbers about the models that were trained on a dataset; empty where none was evaluated."""
+    if not tables.exists(training_runs.TABLE) or not tables.exists(evaluation_results.TABLE):
+        return ()
+    trainings = tables.read(training_runs.TABLE, dataset=dataset).select(
+        "training", "subset_id", "seed", "recipe", "samples_seen", "model"
+    )
+    results = tables.read(evaluation_results.TABLE, dataset=dataset).drop("model")
+    rows = results.join(trainings, "training").collect()
+    order = ("model", "subset_id", "seed", "training", "task", "metric", "run_key")
+    return tuple(sorted((row.asDict() for row in rows), key=lambda row: [str(row[name]) for name in order]))
 
 
 def _statistics(snapshot: Snapshot) -> Rows:

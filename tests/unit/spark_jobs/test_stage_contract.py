@@ -9,10 +9,12 @@ import pytest
 
 from spark_jobs.clip_models import model_notes
 from spark_jobs.config import RunConfig, load_config
-from spark_jobs.errors import ConfigError, ModelError, ParrotError, SourceError, StageError
+from spark_jobs.errors import ConfigError, ExportError, ModelError, ParrotError, SourceError, StageError
 from spark_jobs.pipeline import STAGES
 from spark_jobs.runner.stage import Situation, StageContract, StagePlan
 from spark_jobs.stages import load_stage
+from tests.builders import image_bytes
+from tests.training_export import write_export
 
 NAMES = [stage.name for stage in STAGES]
 # One fault that each stage can find in the configuration; with the error and what it must say.
@@ -30,6 +32,16 @@ BROKEN: dict[str, tuple[dict[str, Any], type[ParrotError], str]] = {
     "render_text": ({"render_text": {"font": "/no/such/font.ttf"}}, ConfigError, "font.ttf"),
     "statistics": ({"dataset": None}, ConfigError, "--dataset"),
     "curate": ({"curate": {"build": ["no-such-subset"]}}, ConfigError, "no-such-subset"),
+    "train_clip": (
+        {"train_clip": {"export": "/no/such/export"}},
+        ExportError,
+        "no export in /no/such/export",
+    ),
+    "evaluate_clip": (
+        {"evaluate_clip": {"tasks": "/no/such/tasks"}},
+        ConfigError,
+        "no folder /no/such/tasks",
+    ),
     "report": ({"warehouse": "some.catalog"}, ConfigError, "report.output"),
 }
 
@@ -56,7 +68,15 @@ def test_a_broken_configuration_is_found_before_any_work(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sound_configuration_passes(name, tmp_path):
     stages_own = {"aesthetic": {"aesthetic": {"head": str(head_file(tmp_path))}}, "curate": {"curate": BUILD}}
+    if name == "train_clip":
+        stages_own[name] = {name: training(tmp_path)}
     load_stage(name).check(configured(warehouse=str(tmp_path / "w"), **stages_own.get(name, {})))
+
+
+def training(folder):
+    pairs = [(image_bytes(), "a picture")] * 2
+    export = write_export(folder / "export", pairs, dataset="d")
+    return {"export": export, "batch_size": 2, "samples_seen": 2}
 
 
 BUILD = {"build": ["own"], "subsets": [{"id": "own", "predicate": "caption_overlap.cotr > 0.5"}]}
@@ -121,6 +141,7 @@ REQUIRED = {
     "ngrams": {"samples"},
     "render_text": {"ngram_vocabulary"},
     "curate": {"samples", "caption_overlap"},
+    "evaluate_clip": {"training_runs"},
 }
 
 
@@ -184,7 +205,9 @@ def test_a_stage_that_cannot_be_planned_changes_nothing():
     assert before.planned(["images"], StagePlan({"s1": 3}, instead="cannot run")) is before
 
 
-@pytest.mark.parametrize("name", ["deduplicate", "ngrams", "statistics", "curate", "report"])
+@pytest.mark.parametrize(
+    "name", ["deduplicate", "ngrams", "statistics", "curate", "train_clip", "evaluate_clip", "report"]
+)
 def test_work_on_whole_tables_cannot_tell_shards(name):
     stage = load_stage(name)
     assert isinstance(stage, StageContract)

@@ -1,0 +1,72 @@
+"""What all commands of the command line share: options, and how errors end a command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema"
+Warehouse = Annotated[str, typer.Option("--warehouse", help=WAREHOUSE_HELP)]
+Config = Annotated[str | None, typer.Option("--config", help="YAML file with any of the settings")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's too")]
+
+
+def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
+    """Check and run stages, or print what they would do."""
+    from spark_jobs.commands.run import check, run_stages
+    from spark_jobs.session import open_session
+    from spark_jobs.sources.storage import listed_once
+
+    with listed_once():
+        check(config, stages)
+        spark = open_session(config.session)
+        if dry_run:
+            from spark_jobs.commands.dry_run import print_plan
+
+            print_plan(spark, config, stages)
+            return
+        run_stages(spark, config, stages)
+
+
+def require_warehouse(warehouse: str) -> None:
+    """Refuse a warehouse that is not there.
+
+    Raises:
+        WarehouseError: If it is a local folder that does not exist.
+    """
+    from spark_jobs.errors import WarehouseError
+    from spark_jobs.warehouse.addresses import is_catalog
+
+    if not is_catalog(warehouse) and "://" not in warehouse and not Path(warehouse).is_dir():
+        raise WarehouseError(
+            f"no warehouse at {warehouse}: give the folder that `parrot run --warehouse` wrote to"
+        )
+
+
+def guarded(work: Any, *, debug: bool) -> None:
+    """Run a command; errors go to standard error, with a stack trace only where it was asked for."""
+    from spark_jobs.errors import ParrotError, sentence
+
+    try:
+        work()
+    except ParrotError as error:
+        if debug:
+            raise
+        fail(f"error: {error}")
+    except KeyboardInterrupt:
+        fail("interrupted: finished chunks are kept; the same command continues", code=130)
+    except Exception as error:
+        if debug:
+            raise
+        fail(f"error: {sentence(error)}\nThis was not expected; --debug shows where it happened")
+
+
+def fail(message: str, *, code: int = 1) -> None:
+    """Say why on standard error, and exit."""
+    sys.stdout.flush()
+    typer.echo(message, err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,50 @@
+"""The study's plot: a panel per number, a point per subset with its spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spark_jobs.study.comparison import Compared
+
+_COLUMNS = 3
+_PANEL_INCHES = (4.2, 2.4)
+
+
+def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], title: str) -> None:
+    """Draw means and spreads to an SVG file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    panels = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    models = list(dict.fromkeys(one.model for one in compared))
+    rows = -(-len(panels) // _COLUMNS)
+    figure, axes = plt.subplots(
+        rows, _COLUMNS, figsize=(_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * rows + 0.6), squeeze=False
+    )
+    for axis, (metric, task) in zip(axes.flat, panels, strict=False):
+        for number, model in enumerate(models):
+            shown = [one for one in compared if (one.metric, one.task, one.model) == (metric, task, model)]
+            axis.errorbar(
+                [one.mean for one in shown],
+                [subsets.index(one.subset) + 0.15 * number for one in shown],
+                xerr=[one.spread or 0.0 for one in shown],
+                fmt="o",
+                capsize=3,
+                label=model,
+            )
+        axis.set_yticks(range(len(subsets)), subsets)
+        axis.set_ylim(len(subsets) - 0.5, -0.5)
+        axis.set_title(f"{metric}, {task}", fontsize=9)
+        axis.grid(axis="x", alpha=0.3)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.set_visible(False)
+    if len(models) > 1:
+        axes[0, 0].legend(fontsize=8)
+    figure.suptitle(f"{title}: mean and standard deviation over seeds", fontsize=11)
+    figure.tight_layout()
+    with matplotlib.rc_context({"svg.hashsalt": "parrot"}):
+        figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
