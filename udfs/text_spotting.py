@@ -22,6 +22,7 @@ from udfs.heap import trim_heap
 from udfs.image_codec import upright
 from udfs.names import did_you_mean
 from udfs.weights import WeightFile, WeightsError
+from udfs.word_cutting import WordCutter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,7 @@ SPOTTERS: dict[str, str] = {"easyocr": "udfs.easyocr_spotter"}
 """Name in the configuration -> module of the spotter."""
 
 CONFIDENCE_DIGITS = 4
+_WHITESPACE = WordCutter()
 _JPEG_START = b"\xff\xd8"
 
 
@@ -42,12 +44,14 @@ class Reading:
     Attributes:
         text: What was read, unchanged.
         confidence: Spotter's confidence, 0 to 1.
-        polygon: Corners from the top left in reading direction, px of the decoded image; may reach beyond it.
+        polygon: Corners from the top left, clockwise, px of the decoded image; may reach beyond it.
+        is_level: Whether its words stand side by side; False where it may run upwards, downwards or upside down.
     """
 
     text: str
     confidence: float
     polygon: ArrayLike
+    is_level: bool = True
 
 
 class SpotterFactory(Protocol):
@@ -89,8 +93,11 @@ class SpottingInput:
 class SpottingModel:
     """A loaded spotter as an `ImageModel`: reads image by image, so a batch never decides a reading."""
 
-    def __init__(self, read: Callable[[SpottingInput], Iterable[Reading]]) -> None:
+    def __init__(
+        self, read: Callable[[SpottingInput], Iterable[Reading]], cutter: WordCutter = _WHITESPACE
+    ) -> None:
         self._read = read
+        self._cutter = cutter
 
     def prepare(self, image: NDArray[np.uint8], data: bytes | None = None) -> SpottingInput:
         """Add the grey image that `readtext` over the file would see.
@@ -113,7 +120,8 @@ class SpottingModel:
         """
         results: list[Result] = []
         for image in prepared:
-            results.append(assembled(self._read(image), width=image.rgb.shape[1], height=image.rgb.shape[0]))
+            height, width = image.rgb.shape[:2]
+            results.append(assembled(self._read(image), width=width, height=height, cutter=self._cutter))
             trim_heap()  # what a large image leaves behind seldom fits the next one
         return results
 
@@ -157,17 +165,21 @@ def grey_of(image: NDArray[np.uint8], data: bytes | None = None) -> NDArray[np.u
     return cast("NDArray[np.uint8]", cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def assembled(readings: Iterable[Reading], *, width: int, height: int) -> dict[str, Any]:
+def assembled(
+    readings: Iterable[Reading], *, width: int, height: int, cutter: WordCutter = _WHITESPACE
+) -> dict[str, Any]:
     """Turn an image's raw readings into the measured columns of table `spotted_text`.
 
     Readings without a character are dropped, confidences rounded, polygons clipped to the image. A word has
-    the confidence and line of its reading, and its character share of the reading's polygon. A reading whose
-    polygon has no area in the image keeps its text and gets an empty polygon.
+    the confidence and line of its reading, and its character share of the reading's polygon; all of that where the
+    reading's direction is not known. A reading whose polygon has no area in the image keeps its text and gets an empty
+    polygon.
 
     Args:
         readings: Raw readings in the spotter's order.
         width: Image width, px.
         height: Image height, px.
+        cutter: Says where the words of a reading are.
 
     Returns:
         `lines`, `words`, `text_area_ratio`, `image_width`, `image_height`, in plain Python types.
@@ -180,8 +192,9 @@ def assembled(readings: Iterable[Reading], *, width: int, height: int) -> dict[s
             continue
         confidence = _rounded(reading.confidence)
         polygon = geometry.clip_to_image(reading.polygon, width=width, height=height)
-        for word in geometry.cut_words(reading.text, reading.polygon):
+        for word in geometry.cut_words(reading.text, reading.polygon, spans=cutter.spans(reading.text)):
             clipped = geometry.clip_to_image(word.polygon, width=width, height=height)
+            clipped = clipped if reading.is_level else polygon
             words.append({**_entry(word.text, confidence, clipped), "line": len(lines)})
         lines.append(_entry(reading.text, confidence, polygon))
         polygons.append(polygon)

@@ -56,6 +56,7 @@ def spotter_of(config: SpotTextConfig) -> SpotterFactory:
             canvas_size=config.canvas_size,
             mag_ratio=config.mag_ratio,
             detector_precision=config.detector_precision,
+            rotations=config.rotations,
         )
     except WeightsError as error:
         raise ModelError(f"spot_text: {error}") from error

@@ -133,6 +133,12 @@ def test_easyocr_params_say_what_decides_a_reading() -> None:
     assert set(params["weights"]) == {"craft_mlt_25k.pth", "english_g2.pth"}
     assert all(len(sha256) == 64 for sha256 in params["weights"].values())
     assert factory.params != text_spotting.resolve("easyocr").params
+    # What English readings do not depend on stays out of their key: stored ones would be read again.
+    special = {"rotations", "cut_words", "right_to_left"}
+    assert not special & set(params)
+    assert text_spotting.resolve("easyocr", rotations=(270, 90)).params["rotations"] == [90, 270]
+    arabic = easyocr_spotter.EasyOcrFactory(files=factory.files, languages=("en", "fa", "ar"))
+    assert arabic.params["right_to_left"] == ["ar", "fa"]
 
 
 def test_easyocr_factory_is_picklable_and_hashable() -> None:
@@ -149,6 +155,7 @@ def test_easyocr_factory_is_picklable_and_hashable() -> None:
         ({"canvas_size": 0}, "canvas_size >= 32"),
         ({"mag_ratio": 0.0}, "mag_ratio > 0"),
         ({"recognizer_batch_size": 0}, "recognizer_batch_size >= 1"),
+        ({"rotations": [45]}, r"turns boxes by 90, 180, 270 degrees; found rotations \(45,\)"),
         ({"languages": ["en", "xx"]}, "does not know the language xx"),
         ({"languages": []}, "none given"),
         ({"languages": ["ja", "ru"]}, "cannot read ja, ru together"),
@@ -200,6 +207,22 @@ def test_easyocr_reads_drawn_words(easyocr_model: SpottingModel) -> None:
     assert min(xs) <= inked[:, 1].min() and max(xs) >= inked[:, 1].max()
     assert min(ys) <= inked[:, 0].min() and max(ys) >= inked[:, 0].max()
     assert 0 < row["text_area_ratio"] < 1
+
+
+def test_text_that_was_turned_is_read_where_rotations_are_set(easyocr_model: SpottingModel) -> None:
+    upright = drawn("GARDEN PARTY")
+    turned = np.ascontiguousarray(np.rot90(upright))
+    rotating = text_spotting.resolve("easyocr", rotations=(90, 270)).load()
+    (plain,) = easyocr_model.predict([easyocr_model.prepare(turned)], [{}])
+    (found, level) = rotating.predict([rotating.prepare(image) for image in (turned, upright)], [{}, {}])
+    assert {word["text"] for word in plain["words"]} != {"GARDEN", "PARTY"}
+    assert {word["text"] for word in found["words"]} == {"GARDEN", "PARTY"}
+    for word in found["words"]:
+        assert word["polygon"] == found["lines"][word["line"]]["polygon"]  # up or down is not known
+    assert [word["text"] for word in level["words"]] == ["GARDEN", "PARTY"]
+    assert level["words"][0]["polygon"] != level["words"][1]["polygon"]
+    blank = np.full((40, 60, 3), 255, np.uint8)
+    assert rotating.predict([rotating.prepare(blank)], [{}])[0]["words"] == []
 
 
 def test_easyocr_equals_readtext_over_the_file(easyocr_model: SpottingModel, tmp_path: Path) -> None:
