@@ -1,10 +1,11 @@
-"""Table `stat_relative_score`: distributions of RSA, RSC and S(Co) - S(All) (paper's Fig. 5, right)."""
+"""Table `stat_relative_score`: distributions of RSA, RSC and the other paired differences (paper's Fig. 5, right)."""
 
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructType
 
 from schemas._table import column, statistic_table
+from schemas.text_removal_scores import DIFFERENCES
 
-RELATIVE_SCORES = ("rsa", "rsc", "co_minus_all")
+RELATIVE_SCORES = tuple(DIFFERENCES)
 """The relative scores, as columns of `text_removal_scores` name them."""
 BIN_WIDTH = 0.02
 """Width of a histogram's bin, in CLIP score; 0 is a boundary, so that no bin mixes rises with drops."""
@@ -23,8 +24,8 @@ TABLE = statistic_table(
         column(
             "relative_score",
             StringType(),
-            "rsa: raw minus All-Emb. removed; rsc: raw minus Co-Emb. removed; co_minus_all: Co-Emb. removed "
-            "minus All-Emb. removed",
+            "rsa: raw minus All-Emb. removed; rsc: raw minus Co-Emb. removed; the others: the paired difference "
+            "that their name says, of raw, random_all and random_co (random removals), all and co (removed)",
             nullable=False,
         ),
         column("images", LongType(), "Images with this relative score", nullable=False),

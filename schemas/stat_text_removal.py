@@ -9,14 +9,16 @@ REMOVAL_IMAGE_TYPES = (
     "raw_with_text",
     "random_all_removed",
     "all_removed",
+    "raw_concurrent",
     "random_co_removed",
     "co_removed",
 )
-"""The six image types of the text removal (paper section 5.1), in the order of the paper's Table 2."""
+"""The six image types of the text removal (paper section 5.1), in the order of the paper's Table 2, and
+`raw_concurrent`: the images of the Co-Emb. rows, unchanged."""
 
 TABLE = statistic_table(
     "stat_text_removal",
-    "one of the six image types of the text removal under one CLIP model: its CLIP scores (paper's Table 2)",
+    "one of the image types of the text removal under one CLIP model: its CLIP scores (paper's Table 2)",
     [
         column("model", StringType(), "open_clip model and weights", nullable=False),
         column("image_type", StringType(), ", ".join(REMOVAL_IMAGE_TYPES), nullable=False),
@@ -37,6 +39,16 @@ TABLE = statistic_table(
             "spread_over_groups",
             DoubleType(),
             "Sample standard deviation of the groups' means (the paper's +/-); null below two groups",
+        ),
+        column(
+            "images_hit",
+            LongType(),
+            "Of random removals: images whose own All-Emb. text they hit all the same; null for other types",
+        ),
+        column(
+            "mean_hit_share",
+            DoubleType(),
+            "Of random removals: mean share of the own text's pixels that they fill in; null for other types",
         ),
     ],
     key=("model", "image_type"),

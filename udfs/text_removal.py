@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.text_removal_scores import VARIANTS
+from schemas.text_removal_scores import RANDOM_VARIANTS, VARIANTS
 from udfs.clip_model import ClipFactory, ClipModel, cleaned_caption
 from udfs.geometry import from_points
 from udfs.inpainting import InpaintParams, fill_regions, mask_share, regions_of
+from udfs.placement import CELLS, hit_share, kept_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 RAW = "raw"
 MASKS = {"all_emb": "readings", "co_emb": "words"}
 """Whose polygons are removed; it decides a score, so it enters the run key."""
+RANDOM = {"donors": "of the same population", "kept_off_own_text": CELLS}
+"""Where the random removals fill in; the same."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class RemovalFactory:
         return {
             "inpaint": self.params_of_fill.as_json(),
             "masks": MASKS,
+            "random": RANDOM,
             "models": [clip.params for clip in self.clips],
         }
 
@@ -71,11 +75,13 @@ class RemovalInput:
         images: Per model the distinct images, each of shape (3, size, size); empty without a caption.
         position: Index into a model's images by variant and `raw`; variants that do not exist are absent.
         shares: Share of pixels removed, by variant; None where it does not exist.
+        hits: Share of the own text's pixels that a random variant removes, by variant; None where it does not exist.
     """
 
     images: list[list[NDArray[np.float32]]]
     position: dict[str, int]
     shares: dict[str, float | None]
+    hits: dict[str, float | None]
 
 
 class RemovalModel:
@@ -95,10 +101,10 @@ class RemovalModel:
 
         Args:
             image: Decoded, (height, width, 3) RGB uint8, EXIF-upright, full size.
-            row: `caption`, `text` and `donor` as `variant_polygons` reads them.
+            row: `caption`, and `text`, `donor` and `co_donor` as `variant_polygons` reads them.
         """
         height, width = image.shape[:2]
-        polygons = variant_polygons(row, width=width, height=height)
+        polygons = variant_polygons(row, width=width, height=height, dilation=self._params.dilation)
         regions = {
             variant: regions_of(polygons.get(variant, ()), width=width, height=height, params=self._params)
             for variant in VARIANTS
@@ -107,8 +113,14 @@ class RemovalModel:
             variant: mask_share(found, width=width, height=height) if found else None
             for variant, found in regions.items()
         }
+        hits = {
+            variant: hit_share(regions[variant], regions["all_removed"], width=width, height=height)
+            if regions[variant]
+            else None
+            for variant in RANDOM_VARIANTS
+        }
         if cleaned_caption(row.get("caption")) is None:
-            return RemovalInput([[] for _ in self._clips], {}, shares)
+            return RemovalInput([[] for _ in self._clips], {}, shares, hits)
         distinct = [image]
         position = {RAW: 0}
         done: dict[Hashable, NDArray[np.uint8]] = {}
@@ -123,7 +135,7 @@ class RemovalModel:
                 distinct.append(fill_regions(image, found, self._params, done=done))
             position[variant] = by_regions[identity]
         return RemovalInput(
-            [[clip.prepare(pixels) for pixels in distinct] for clip in self._clips], position, shares
+            [[clip.prepare(pixels) for pixels in distinct] for clip in self._clips], position, shares, hits
         )
 
     def predict(self, prepared: Sequence[RemovalInput], rows: Sequence[Row]) -> list[Result]:
@@ -131,11 +143,12 @@ class RemovalModel:
 
         Args:
             prepared: Images as `prepare_row` returns them.
-            rows: The same samples' columns; `caption` is scored, `donor` is named.
+            rows: The same samples' columns; `caption` is scored, donors are named, `has_text` is passed on.
 
         Returns:
-            Per sample `donor_id`, `mask_share_VARIANT`, and `scores`: one mapping of `score_raw` and
-            `score_VARIANT` per model, with None where a variant or the caption does not exist.
+            Per sample `has_text`, `donor_id`, `co_donor_id`, `mask_share_VARIANT`, `hit_share_VARIANT`, and `scores`:
+            one mapping of `score_raw` and `score_VARIANT` per model, with None where a variant or the caption does not
+            exist.
 
         Raises:
             ValueError: If a score is not finite (half precision can overflow).
@@ -148,10 +161,11 @@ class RemovalModel:
         ]
         results: list[Result] = []
         for index, (item, row) in enumerate(zip(prepared, rows, strict=True)):
-            donor = row.get("donor")
             scores = [_by_variant(item.position, model_scores[index]) for model_scores in by_model]
             shares = {f"mask_share_{variant}": share for variant, share in item.shares.items()}
-            results.append({"donor_id": donor["sample_id"] if donor else None, **shares, "scores": scores})
+            hits = {f"hit_share_{variant}": share for variant, share in item.hits.items()}
+            donors = {f"{name}_id": (row.get(name) or {}).get("sample_id") for name in ("donor", "co_donor")}
+            results.append({"has_text": row.get("has_text"), **donors, **shares, **hits, "scores": scores})
         return results
 
     def _scores(
@@ -177,27 +191,35 @@ class RemovalModel:
         return scores
 
 
-def variant_polygons(row: Row, *, width: int, height: int) -> dict[str, list[NDArray[np.float64]]]:
+def variant_polygons(
+    row: Row, *, width: int, height: int, dilation: int = 0
+) -> dict[str, list[NDArray[np.float64]]]:
     """The polygons that each variant removes.
 
     Args:
         row: `text` (None without any): `all_emb` and `co_emb`, lists of polygons as the tables hold them, px of
-            the image; `donor` (None without any): the other sample's `text`, and `width` and `height` of its
-            image, px.
+            the image; `donor` and `co_donor` (None without any): another sample's `polygons` of all its text, and
+            of its co-emb text, with `width` and `height` of its image, px.
         width: Image width, px.
         height: Image height, px.
+        dilation: Polygons are widened by this before they are filled in, px.
 
     Returns:
-        Polygons by variant, px of the image. Random ones are the donor's at the same relative coordinates.
+        Polygons by variant, px of the image. Random ones are the donor's at the same relative coordinates, moved
+        where they would hit the image's own text. Only an image with co-emb text has random Co-Emb. polygons.
     """
-    text, donor = row.get("text"), row.get("donor")
+    text = row.get("text")
     if text is None:
         return {}
     found = {"all_removed": _polygons(text["all_emb"]), "co_removed": _polygons(text["co_emb"])}
-    if donor is not None and donor["width"] and donor["height"]:
-        scale = np.array([width / donor["width"], height / donor["height"]])
-        found["random_all_removed"] = [polygon * scale for polygon in _polygons(donor["text"]["all_emb"])]
-        found["random_co_removed"] = [polygon * scale for polygon in _polygons(donor["text"]["co_emb"])]
+    own = found["all_removed"]
+    donors = {"random_all_removed": "donor"} | ({"random_co_removed": "co_donor"} if text["co_emb"] else {})
+    for variant, name in donors.items():
+        donor = row.get(name)
+        if donor is not None and donor["width"] and donor["height"]:
+            scale = np.array([width / donor["width"], height / donor["height"]])
+            scaled = [polygon * scale for polygon in _polygons(donor["polygons"])]
+            found[variant] = kept_off(scaled, own, width=width, height=height, dilation=dilation)
     return found
 
 

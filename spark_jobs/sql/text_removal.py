@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from schemas.stat_relative_score import BIN_WIDTH, RELATIVE_SCORES
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
+from schemas.text_removal_scores import RANDOM_VARIANTS
 from spark_jobs.sql.statistics import mean, sample_std
 from spark_jobs.sql.steps import Step
 
-# A mask share exists for every image with text, and for no other.
+# A mask share exists for every image with text that counts, and for no other. Images with text of which no word
+# counts are of no type: their text is not removed, and they are not without text.
 _SCORES = {
-    "raw_without_text": "IF(mask_share_all_removed IS NULL, score_raw, NULL)",
+    "raw_without_text": "IF(NOT has_text, score_raw, NULL)",
     "raw_with_text": "IF(mask_share_all_removed IS NOT NULL, score_raw, NULL)",
+    "raw_concurrent": "IF(mask_share_co_removed IS NOT NULL, score_raw, NULL)",
     **{name: f"score_{name}" for name in REMOVAL_IMAGE_TYPES if not name.startswith("raw_")},
 }
 _BINS_PER_ONE = round(1 / BIN_WIDTH)
+
+
+# Differences of single-precision scores, and products of doubles, miss whole numbers by their last digits (0.58 * 50 is
+# below 29); they are exact to some 1e-7, which is 5e-6 bins.
+_DIGITS = 5
+
+
+def _bin(value: str) -> str:
+    """SQL of a histogram's bin; what is below 0 stays below."""
+    place = f"floor(round({value} * {_BINS_PER_ONE}, {_DIGITS}))"
+    return f"IF({value} < 0, least({place}, -1), {place})"
 
 
 def _stacked(values: dict[str, str], name: str, value: str) -> str:
@@ -23,10 +37,19 @@ def _stacked(values: dict[str, str], name: str, value: str) -> str:
 
 
 def _typed_scores() -> Step:
-    stacked = _stacked({name: _SCORES[name] for name in REMOVAL_IMAGE_TYPES}, "image_type", "score")
+    """One row per sample, model and image type: its score, and for random removals its share of hit text."""
+    hits = {name: f"IF(score_{name} IS NOT NULL, hit_share_{name}, NULL)" for name in RANDOM_VARIANTS}
+    values = ", ".join(
+        f"'{name}', CAST({_SCORES[name]} AS DOUBLE), CAST({hits.get(name, 'NULL')} AS DOUBLE)"
+        for name in REMOVAL_IMAGE_TYPES
+    )
     return Step(
         "typed_scores",
-        f"SELECT model, shard_id, sample_id, {stacked} FROM {{scores}} WHERE status = 'ok'",
+        f"""
+        SELECT model, shard_id, sample_id,
+               stack({len(REMOVAL_IMAGE_TYPES)}, {values}) AS (image_type, score, hit_share)
+        FROM {{scores}} WHERE status = 'ok'
+        """,
     )
 
 
@@ -34,7 +57,7 @@ def text_removal_steps() -> list[Step]:
     """The paper's Table 2 per model, from `scores` and `assignments` of one dataset.
 
     The paper's figure is read as the unweighted mean of the groups' means, and its +/- as their spread
-    (paper 1.9); both stand beside the plain mean. Six rows per model, also of types without an image.
+    (paper 1.9); both stand beside the plain mean. A row per model and type, also of types without an image.
     Without any assignment the groups' figures are null.
     """
     return [
@@ -43,7 +66,9 @@ def text_removal_steps() -> list[Step]:
             "plain_means",
             f"""
             SELECT model, image_type, count(score) AS images,
-                   {mean("score")} AS mean, {sample_std("score")} AS std
+                   {mean("score")} AS mean, {sample_std("score")} AS std,
+                   IF(count(hit_share) > 0, count_if(hit_share > 0), NULL) AS images_hit,
+                   {mean("hit_share")} AS mean_hit_share
             FROM {{typed_scores}} GROUP BY model, image_type
             """,
         ),
@@ -72,7 +97,7 @@ def text_removal_steps() -> list[Step]:
 
 
 def text_removal_cluster_steps() -> list[Step]:
-    """The six image types by cluster and by group (Fig. 5 left), from `scores` and `assignments`.
+    """The image types by cluster and by group (Fig. 5 left), from `scores` and `assignments`.
 
     Samples without a cluster stand under -1: at each level the images add up to the dataset's.
     """
@@ -98,9 +123,9 @@ def text_removal_cluster_steps() -> list[Step]:
 
 
 def relative_score_steps() -> list[Step]:
-    """Distributions of RSA, RSC and S(Co) - S(All) per model (Fig. 5 right), from `scores` of one dataset.
+    """Distributions of RSA, RSC and the other paired differences per model (Fig. 5 right), from one dataset's `scores`.
 
-    Three rows per model, also of relative scores that no image has.
+    A row per model and difference, also of those that no image has.
     """
     stacked = _stacked({name: name for name in RELATIVE_SCORES}, "relative_score", "value")
     return [
@@ -109,7 +134,7 @@ def relative_score_steps() -> list[Step]:
             "bins",
             f"""
             SELECT model, relative_score, count(*) AS images,
-                   floor(value * {_BINS_PER_ONE}) / CAST({_BINS_PER_ONE} AS DOUBLE) AS low
+                   {_bin("value")} / CAST({_BINS_PER_ONE} AS DOUBLE) AS low
             FROM {{relative_scores}} WHERE value IS NOT NULL GROUP BY model, relative_score, low
             """,
         ),

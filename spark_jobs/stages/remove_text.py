@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
 
 TABLE = text_removal_scores.TABLE
+DIFFERENCES = text_removal_scores.DIFFERENCES
 INPUTS = (
     *IMAGE_INPUTS,
     Input(
@@ -41,17 +42,13 @@ INPUTS = (
         caption_overlap.TABLE,
         {
             "used_words": "used_words",
+            "has_text": "text_detected",
             "overlap_status": "status",
             "overlap_error": "error",
         },
     ),
 )
 _SCORES = (f"score_{RAW}", *(f"score_{variant}" for variant in text_removal_scores.VARIANTS))
-_DIFFERENCES = {
-    "rsa": ("score_raw", "score_all_removed"),
-    "rsc": ("score_raw", "score_co_removed"),
-    "co_minus_all": ("score_co_removed", "score_all_removed"),
-}
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -83,8 +80,9 @@ def work(config: RunConfig) -> ShardWork:
             F.col("overlap_status") != "ok", F.concat(F.lit("overlap: "), F.col("overlap_error"))
         )
         skipped = F.coalesce(skip_reason(), overlap).alias(SKIP_COLUMN)
-        columns = (*KEY_COLUMNS, BATCH_COLUMN, *REFERENCE_COLUMNS, "caption", "text", "donor")
-        return by_model(measure(inputs.select(*columns, skipped)), models)
+        own = ("caption", "has_text", "text", "donor", "co_donor")
+        columns = inputs.select(*KEY_COLUMNS, BATCH_COLUMN, *REFERENCE_COLUMNS, *own, skipped)
+        return by_model(measure(columns), models)
 
     return ShardWork(
         stage="remove_text",
@@ -101,32 +99,44 @@ def work(config: RunConfig) -> ShardWork:
 
 
 def with_donors(inputs: DataFrame, *, seed: int) -> DataFrame:
-    """Give each sample its text, and its donor: the next sample with text by seeded hash, in a ring.
+    """Give each sample its text and its donors: the next sample of the same population by seeded hash, in a ring.
 
     Args:
         inputs: The stage's joined inputs, of whole shards.
         seed: Another seed gives other donors.
 
     Returns:
-        The rows with `text` (the polygons of what `overlap` counted; null where it counted none) and `donor`
-        (another sample's id, text and image size; null without text or other).
+        The rows with `text` (the polygons of what `overlap` counted; null where it counted none), `donor` (another
+        sample with text: its id, the `polygons` of all its text, and its image's size; null without text or other)
+        and `co_donor` (the same among samples with co-emb text, with the polygons of that).
     """
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     texts = inputs.withColumn("text", _text()).drop("words", "lines", "used_words")
-    has_text = F.col("text").isNotNull()
-    in_ring = Window.partitionBy("shard_id", has_text).orderBy(
+    rows = _with_donor(texts, "donor", "text.all_emb", F.col("text").isNotNull(), seed=seed)
+    has_co_emb = F.coalesce(F.size("text.co_emb") > 0, F.lit(False))
+    return _with_donor(rows, "co_donor", "text.co_emb", has_co_emb, seed=seed)
+
+
+def _with_donor(rows: DataFrame, name: str, polygons: str, takes_part: Column, *, seed: int) -> DataFrame:
+    """Add one donor: the next row of those that take part; null where a row does not, or is the only one."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    in_ring = Window.partitionBy("shard_id", takes_part).orderBy(
         F.xxhash64(F.lit(seed).cast("long"), "sample_id"), "sample_id"
     )
     whole_ring = in_ring.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     itself = F.struct(
-        "sample_id", "text", F.col("text_width").alias("width"), F.col("text_height").alias("height")
+        "sample_id",
+        F.col(polygons).alias("polygons"),
+        F.col("text_width").alias("width"),
+        F.col("text_height").alias("height"),
     )
     following = F.coalesce(F.lead(itself).over(in_ring), F.first(itself).over(whole_ring))
-    rows = texts.withColumn("donor", following)
-    is_other = has_text & (F.col("donor.sample_id") != F.col("sample_id"))
-    return rows.withColumn("donor", F.when(is_other, F.col("donor")))
+    found = rows.withColumn(name, following)
+    is_other = takes_part & (F.col(f"{name}.sample_id") != F.col("sample_id"))
+    return found.withColumn(name, F.when(is_other, F.col(name)))
 
 
 def by_model(measured: DataFrame, models: list[str]) -> DataFrame:
@@ -142,7 +152,7 @@ def by_model(measured: DataFrame, models: list[str]) -> DataFrame:
     rows = measured.select("*", F.posexplode(F.array(*map(F.lit, models))).alias("position", "model"))
     score = F.get("scores", F.col("position"))
     scored = rows.select(*kept, "model", *seconds, *(score[name].alias(name) for name in _SCORES))
-    return scored.withColumns({name: F.col(a) - F.col(b) for name, (a, b) in _DIFFERENCES.items()})
+    return scored.withColumns({name: F.col(a) - F.col(b) for name, (a, b) in DIFFERENCES.items()})
 
 
 def _text() -> Column:
@@ -168,9 +178,10 @@ def _result_fields() -> list[StructField]:
     from pyspark.sql.types import ArrayType, StructField, StructType
 
     fields = {field.name: field for field in TABLE.schema.fields}
-    shares = [field for name, field in fields.items() if name.startswith("mask_share_")]
+    shares = [field for name, field in fields.items() if name.startswith(("mask_share_", "hit_share_"))]
     scores = StructField("scores", ArrayType(StructType([fields[name] for name in _SCORES])))
-    return [fields["fill"], fields["donor_id"], *shares, scores]
+    passed = [fields[name] for name in ("fill", "has_text", "donor_id", "co_donor_id")]
+    return [*passed, *shares, scores]
 
 
 def _keep_real_scores(tables: Tables, config: RunConfig) -> None:

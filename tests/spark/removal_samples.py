@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from schemas import cluster_assignments, text_removal_scores
-from schemas.text_removal_scores import VARIANTS
+from schemas.text_removal_scores import DIFFERENCES, RANDOM_VARIANTS, VARIANTS
 
 FIELDS = text_removal_scores.TABLE.columns
 
@@ -18,12 +18,7 @@ def removal_row(number, model, *, run_key="r", **values):
     row = dict.fromkeys(FIELDS)
     row |= {"dataset": "d", "shard_id": "0", "sample_id": f"{number:04d}", "model": model, "fill": "telea"}
     row |= {"status": "ok", "run_key": run_key, "input_key": "i", **values}
-    raw, without_all, without_co = (
-        row[name] for name in ("score_raw", "score_all_removed", "score_co_removed")
-    )
-    row["rsa"] = difference(raw, without_all)
-    row["rsc"] = difference(raw, without_co)
-    row["co_minus_all"] = difference(without_co, without_all)
+    row |= {name: difference(row[first], row[second]) for name, (first, second) in DIFFERENCES.items()}
     return row
 
 
@@ -43,15 +38,18 @@ def drawn_rows(models, count, seed):
             if fate < 0.1:
                 values = {"status": draw.choice(["failed", "skipped"]), "error": "why"}
             elif fate < 0.2:
-                values = {"mask_share_all_removed": 0.2}  # no caption
+                values = {"mask_share_all_removed": 0.2, "has_text": True}  # no caption
             else:
-                values = {"score_raw": draw.uniform(0.2, 0.4)}
+                # From 0.3 to 0.4 no text, but for a sample whose only text does not count.
+                values = {"score_raw": draw.uniform(0.2, 0.4), "has_text": fate >= 0.4 or fate < 0.22}
                 variants = [] if fate < 0.4 else [*VARIANTS] if fate < 0.8 else ["all_removed"]
                 for variant in variants:
                     values |= {
                         f"score_{variant}": draw.uniform(0.15, 0.4),
                         f"mask_share_{variant}": draw.random(),
                     }
+                    if variant in RANDOM_VARIANTS:
+                        values[f"hit_share_{variant}"] = max(0.0, draw.uniform(-0.5, 0.5))
             rows.append(removal_row(number, model, **values))
     return rows
 
@@ -88,12 +86,24 @@ def by_image_type(rows):
     for row in rows:
         if row["status"] != "ok":
             continue
-        has_text = row["mask_share_all_removed"] is not None
-        scores = {"raw_with_text" if has_text else "raw_without_text": row["score_raw"]}
+        counts = row["mask_share_all_removed"] is not None
+        scores = {"raw_with_text": row["score_raw"]} if counts else {}
+        if not row["has_text"]:
+            scores["raw_without_text"] = row["score_raw"]
+        if row["mask_share_co_removed"] is not None:
+            scores["raw_concurrent"] = row["score_raw"]
         scores |= {variant: row[f"score_{variant}"] for variant in VARIANTS}
         found += [
-            {"model": row["model"], "number": int(row["sample_id"]), "type": name, "score": np.float32(score)}
+            {
+                "model": row["model"],
+                "number": int(row["sample_id"]),
+                "type": name,
+                "score": np.float32(score),
+                "hit": row[f"hit_share_{name}"] if name in RANDOM_VARIANTS else None,
+            }
             for name, score in scores.items()
             if score is not None
         ]
-    return pd.DataFrame(found, columns=["model", "number", "type", "score"]).astype({"score": "float64"})
+    return pd.DataFrame(found, columns=["model", "number", "type", "score", "hit"]).astype(
+        {"score": "float64", "hit": "float64"}
+    )

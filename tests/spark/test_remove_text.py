@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 from pyspark.sql import functions as F
+from removal_samples import assignments_frame, removal_row, scores_frame
 
 from schemas import caption_overlap, images, samples, spotted_text, text_removal_scores
 from schemas.text_removal_scores import VARIANTS
@@ -13,11 +16,15 @@ from spark_jobs.clip_models import clip_of, clips_of
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.run_log import RunLog
+from spark_jobs.sql.steps import run_steps
+from spark_jobs.sql.text_removal import relative_score_steps, text_removal_steps
 from spark_jobs.stages.remove_text import run, with_donors
 from spark_jobs.warehouse.tables import Tables
+from tests import removal_simulation as simulation
 from tests.builders import image_bytes
 from udfs.image_codec import DecodeLimits, decode
 from udfs.inpainting import InpaintParams, inpaint
+from udfs.placement import kept_off
 from udfs.text_removal import variant_polygons
 from udfs.tokens import normalised_words
 
@@ -140,7 +147,7 @@ def spotted_row(name, key):
 def overlap_row(name, key):
     if PAIRS[name][1] is None:
         return {**key, "status": "skipped", "error": "spot_text: damaged"}
-    return {**key, "used_words": used_words(name)}
+    return {**key, "used_words": used_words(name), "text_detected": bool(PAIRS[name][1])}
 
 
 def used_words(name):
@@ -153,7 +160,7 @@ def rows_of(spark, config):
     return {(row["sample_id"], row["model"]): row.asDict() for row in rows}
 
 
-def polygons_by_variant(name, donor):
+def polygons_by_variant(name, donor, co_donor):
     def all_emb(of):
         places = {place for _, place in counted(of)}
         return [np.array(reading_polygon(of, line)) for line in readings(of) if places & set(line)]
@@ -162,10 +169,15 @@ def polygons_by_variant(name, donor):
         return [np.array(polygon_of(of, place)) for place, is_co_emb, _ in used_words(of) if is_co_emb]
 
     found = {"all_removed": all_emb(name), "co_removed": co_emb(name)}
-    if donor is not None:
-        scale = np.array(SIZES[name]) / np.array(SIZES[donor])
-        found["random_all_removed"] = [polygon * scale for polygon in all_emb(donor)]
-        found["random_co_removed"] = [polygon * scale for polygon in co_emb(donor)]
+    for variant, of, text in (
+        ("random_all_removed", donor, all_emb),
+        ("random_co_removed", co_donor, co_emb),
+    ):
+        if of is not None:
+            scale = np.array(SIZES[name]) / np.array(SIZES[of])
+            width, height = SIZES[name]
+            scaled = [polygon * scale for polygon in text(of)]
+            found[variant] = kept_off(scaled, all_emb(name), width=width, height=height, dilation=DILATION)
     return found
 
 
@@ -180,11 +192,11 @@ def whole_image_fill(pixels, polygons):
     return cv2.inpaint(pixels, mask, RADIUS, cv2.INPAINT_TELEA), (mask > 0).mean()
 
 
-def expected_scores(clip, path, name, donor):
+def expected_scores(clip, path, name, *donors):
     """Scores and mask shares of the plain loop; a variant that does not exist is absent."""
     pixels = decode(path.read_bytes(), DecodeLimits())
     shown = {"raw": (pixels, None)}
-    for variant, polygons in polygons_by_variant(name, donor).items() if counted(name) else ():
+    for variant, polygons in polygons_by_variant(name, *donors).items() if counted(name) else ():
         if polygons:
             shown[variant] = whole_image_fill(pixels, polygons)
     scores, shares = {}, {}
@@ -210,7 +222,9 @@ def test_scores_equal_a_plain_loop_whatever_the_batches(spark, config, files, tm
             row = found[name, model]
             if row["status"] != "ok":
                 continue
-            scores, shares = expected_scores(clip, files[name], name, row["donor_id"])
+            assert row["has_text"] == bool(PAIRS[name][1])
+            donors = row["donor_id"], row["co_donor_id"]
+            scores, shares = expected_scores(clip, files[name], name, *donors)
             for variant in ("raw", *VARIANTS):
                 expected = scores.get(variant)
                 close = None if expected is None else pytest.approx(expected, abs=1e-4)
@@ -220,7 +234,9 @@ def test_scores_equal_a_plain_loop_whatever_the_batches(spark, config, files, tm
                 share = shares.get(variant)
                 assert row[f"mask_share_{variant}"] == (None if share is None else pytest.approx(share))
             assert_differences(row)
-    assert compared >= 2 * 18  # 17, and a random Co-Emb. variant for every donor that has co-emb text
+    assert compared == 2 * 22
+    assert found["a-no-caption", MODELS[0]]["co_donor_id"] is None
+    assert counted(found["a-part", MODELS[0]]["co_donor_id"])
     assert not np.isclose(found["a-part", MODELS[0]]["score_raw"], found["a-part", MODELS[1]]["score_raw"])
 
     assert run(spark, config).did_nothing
@@ -243,6 +259,10 @@ def assert_differences(row):
         ("rsa", "score_raw", "score_all_removed"),
         ("rsc", "score_raw", "score_co_removed"),
         ("co_minus_all", "score_co_removed", "score_all_removed"),
+        ("raw_minus_random_all", "score_raw", "score_random_all_removed"),
+        ("raw_minus_random_co", "score_raw", "score_random_co_removed"),
+        ("random_minus_all", "score_random_all_removed", "score_all_removed"),
+        ("random_minus_co", "score_random_co_removed", "score_co_removed"),
     ):
         if row[first] is None or row[second] is None:
             assert row[name] is None
@@ -292,9 +312,9 @@ def joined_type():
     )
 
 
-def donors(frame, seed=0):
+def donors(frame, seed=0, *, kind="donor"):
     rows = (
-        with_donors(frame, seed=seed).select("sample_id", F.col("donor.sample_id").alias("donor")).collect()
+        with_donors(frame, seed=seed).select("sample_id", F.col(f"{kind}.sample_id").alias("donor")).collect()
     )
     assert len(rows) == len(PAIRS)
     return {row["sample_id"]: row["donor"] for row in rows}
@@ -305,12 +325,74 @@ def test_donors_form_a_ring_that_does_not_depend_on_the_order_of_rows(spark):
     assert donors(inputs_of(spark, reversed(PAIRS)).repartition(5)) == found
     with_text = {name for name in PAIRS if name.startswith("a-") and counted(name)}
     assert {name for name, donor in found.items() if donor is not None} == with_text
+    assert ring_of(found) == with_text
+    assert any(donors(inputs_of(spark, PAIRS), seed=seed) != found for seed in (1, 2, 3))
+
+
+def ring_of(found):
     ring, name = [], "a-parrot"
     while name not in ring:
         ring.append(name)
         name = found[name]
-    assert set(ring) == with_text
-    assert any(donors(inputs_of(spark, PAIRS), seed=seed) != found for seed in (1, 2, 3))
+    return set(ring)
+
+
+def test_donors_and_receivers_of_co_emb_text_are_concurrent(spark):
+    found = donors(inputs_of(spark, PAIRS), kind="co_donor")
+    concurrent = {
+        name
+        for name in PAIRS
+        if name.startswith("a-") and any(is_co_emb for _, is_co_emb, _ in used_words(name))
+    }
+    assert concurrent == {"a-parrot", "a-part", "a-damaged"}
+    assert {name for name, donor in found.items() if donor is not None} == concurrent
+    assert ring_of(found) == concurrent
+
+
+@pytest.mark.oracle("stat_relative_score")
+def test_a_planted_effect_is_recovered_by_the_paired_differences_within_their_interval(spark):
+    """Donors, polygons, differences and statistics of the stage, over a population that a rule scores."""
+    population = {sample.name: sample for sample in simulation.population(240, seed=9)}
+    rows = [
+        (
+            "s", name,
+            [("w", 0.9, points_of(line), number) for number, line in enumerate(sample.lines)],
+            [("w", 0.9, points_of(line)) for line in sample.lines],
+            [(number, number < len(sample.co_emb), None) for number in range(len(sample.lines))],
+            simulation.WIDTH, simulation.HEIGHT,
+        )
+        for name, sample in population.items()
+    ]  # fmt: skip
+    scored = []
+    for row in with_donors(spark.createDataFrame(rows, joined_type()), seed=0).collect():
+        scores = simulation.scores_of(population[row["sample_id"]], row.asDict(recursive=True))
+        shares = {f"mask_share_{name}": 0.1 for name in scores if name != "raw"}
+        scored.append({f"score_{name}": value for name, value in scores.items()} | shares)
+    frame = scores_frame(spark, [removal_row(place, "rule", **row) for place, row in enumerate(scored)])
+    found = {
+        row["relative_score"]: row
+        for row in run_steps(spark, relative_score_steps(), {"scores": frame}).collect()
+    }
+    types = {
+        row["image_type"]: row["images"]
+        for row in run_steps(
+            spark, text_removal_steps(), {"scores": frame, "assignments": assignments_frame(spark, [])}
+        ).collect()
+    }
+    concurrent = sum(bool(sample.co_emb) for sample in population.values())
+    assert types["raw_concurrent"] == types["random_co_removed"] == types["co_removed"] == concurrent
+    assert types["raw_with_text"] == types["random_all_removed"] == len(population)
+    row = found["random_minus_co"]
+    assert row["images"] == concurrent > 100
+    half = 1.96 * row["std"] / math.sqrt(row["images"])
+    assert row["mean"] - half < simulation.EFFECT < row["mean"] + half
+    assert half < 0.1 * simulation.EFFECT
+    # As it was: other images, and polygons on the text.
+    assert simulation.before(list(population.values())) < 0.75 * simulation.EFFECT
+
+
+def points_of(line):
+    return [(float(x), float(y)) for x, y in line]
 
 
 def test_a_letter_between_two_words_of_a_reading_is_gone_and_an_unsure_reading_stays(spark):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schemas.text_removal_scores import RANDOM_VARIANTS
 from udfs.clip_embedding import resolve
 from udfs.inpainting import InpaintParams, inpaint
 from udfs.text_removal import RemovalFactory, variant_polygons
@@ -18,7 +19,7 @@ BIG, SALE = points(4, 4, 20, 12), points(30, 20, 50, 30)
 OWN = {"all_emb": [BIG, SALE], "co_emb": [SALE]}
 DONOR = {
     "sample_id": "d",
-    "text": {"all_emb": [points(10, 10, 40, 20)], "co_emb": []},
+    "polygons": [points(10, 10, 40, 20)],
     "width": 100,
     "height": 50,
 }
@@ -44,10 +45,21 @@ def test_all_emb_and_co_emb_text_are_removed_apart():
     assert found["co_removed"][0].tolist() == [[30, 20], [50, 20], [50, 30], [30, 30]]
 
 
-def test_the_donors_polygons_keep_their_relative_place():
-    found = variant_polygons({"text": OWN, "donor": DONOR}, width=200, height=200)
+def test_the_donors_polygons_keep_their_relative_place_where_they_hit_no_text():
+    found = variant_polygons({"text": OWN, "donor": DONOR, "co_donor": DONOR}, width=200, height=200)
+    away = variant_polygons(
+        {"text": {**OWN, "all_emb": [BIG]}, "donor": DONOR, "co_donor": DONOR}, width=200, height=200
+    )
+    for name in ("random_all_removed", "random_co_removed"):
+        assert away[name][0].tolist() == [[20, 40], [80, 40], [80, 80], [20, 80]]
+    # SALE reaches to x 50 and y 30: too near for the grid, so nothing moves here either.
     assert found["random_all_removed"][0].tolist() == [[20, 40], [80, 40], [80, 80], [20, 80]]
-    assert found["random_co_removed"] == []
+
+
+def test_an_image_without_co_emb_text_has_no_random_co_emb_removal():
+    no_co = {**OWN, "co_emb": []}
+    found = variant_polygons({"text": no_co, "donor": DONOR, "co_donor": DONOR}, width=200, height=200)
+    assert set(found) == {"all_removed", "co_removed", "random_all_removed"}
 
 
 def test_without_text_only_the_raw_image_is_scored(model):
@@ -61,7 +73,7 @@ def test_variants_that_do_not_exist_are_null_and_others_are_not(model):
     no_co = {**OWN, "co_emb": []}
     full, without_co, alone = scored(
         model,
-        {"caption": "a sale", "text": OWN, "donor": DONOR},
+        {"caption": "a sale", "text": OWN, "donor": DONOR, "co_donor": {**DONOR, "sample_id": "c"}},
         {"caption": "a sale", "text": no_co, "donor": DONOR},
         {"caption": "a sale", "text": OWN, "donor": None},
     )
@@ -73,12 +85,15 @@ def test_variants_that_do_not_exist_are_null_and_others_are_not(model):
         shares = {name.removeprefix("mask_share_") for name, value in row.items()
                   if name.startswith("mask_share") and value is not None}  # fmt: skip
         assert scores - {"raw"} == shares
+        hits = {name.removeprefix("hit_share_") for name, value in row.items()
+                if name.startswith("hit_share") and value is not None}  # fmt: skip
+        assert hits == shares & set(RANDOM_VARIANTS)
         return shares
 
-    assert existing(full) == {"all_removed", "co_removed", "random_all_removed"}
+    assert existing(full) == {"all_removed", "co_removed", "random_all_removed", "random_co_removed"}
     assert existing(without_co) == {"all_removed", "random_all_removed"}
     assert existing(alone) == {"all_removed", "co_removed"}
-    assert (full["donor_id"], alone["donor_id"]) == ("d", None)
+    assert (full["donor_id"], full["co_donor_id"], alone["donor_id"]) == ("d", "c", None)
 
 
 def test_a_caption_without_words_has_shares_and_no_scores(model):
@@ -98,7 +113,7 @@ def test_scores_are_those_of_images_embedded_one_by_one(model, tmp_path):
     clip = resolve("parrot-tiny", None, cache_dir=tmp_path).load()
     rows = [{"caption": f"sale {n}", "text": OWN, "donor": DONOR} for n in range(3)]
     for row, result in zip(rows, scored(model, *rows), strict=True):
-        found = variant_polygons(row, width=60, height=40)
+        found = variant_polygons(row, width=60, height=40, dilation=1)
         images = {"raw": photo()}
         images |= {name: inpaint(photo(), polygons, InpaintParams(dilation=1))
                    for name, polygons in found.items() if polygons}  # fmt: skip
