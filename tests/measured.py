@@ -70,6 +70,9 @@ def synthetic(count: int = 600, *, seed: int = 0) -> pd.DataFrame:
             "confidence": np.round(draw.uniform(0.3, 1.0, count), 4),
         }
     )
+    # Text of which no word counts; an own generator, so that nothing else changes.
+    unsure = np.random.default_rng(seed + 1).random(count) < 0.2
+    frame["is_unsure"] = unsure & (frame.image_type == "text_not_concurrent")
     return frame.join(_of_late_stages(frame, draw, some))
 
 
@@ -150,17 +153,26 @@ _OWN = {
     ],
     "clip_embeddings": lambda row: [{"model": "m", "clip_score": row.clip_score}],
     "cluster_assignments": lambda row: [{"model_version": "m", "cluster": row.cluster, "cluster_group": 0}],
-    "spotted_text": lambda row: [{"spotter": "s", "lines": _lines(row), "words": []}],
-    "caption_overlap": lambda row: [
-        {"image_type": row.image_type, "cotr": row.cotr, "caption_words": ["a"], "co_emb_words": []}
-    ],
+    "spotted_text": lambda row: [{"spotter": "s", "lines": [], "words": []}],
+    "caption_overlap": lambda row: [_overlap(row)],
     "text_removal_scores": _of_removal,
     "aesthetic_scores": lambda row: [{"head": "h", "aesthetic_score": row.aesthetic_score}],
     "near_duplicates": lambda row: [{"cluster": row.cluster, "is_duplicate": row.is_duplicate}],
 }
 
 
-def _lines(row):
-    if row.image_type is None or row.image_type == "no_text":
-        return []
-    return [("text", float(row.confidence), [])]
+def _overlap(row):
+    if row.image_type is None:
+        return {}
+    has_word = any(character.isalnum() for character in row.caption or "")
+    counts = row.image_type != "no_text" and not row.is_unsure
+    return {
+        "image_type": row.image_type,
+        "text_detected": row.image_type != "no_text",
+        "spotted_word_count": int(counts),
+        "mean_confidence": float(row.confidence) if counts else None,
+        "cotr": row.cotr if has_word else None,
+        "cotr_reason": None if has_word else "no_words",
+        "caption_words": ["a"] if has_word else [],
+        "co_emb_words": [],
+    }

@@ -31,16 +31,23 @@ def qualifying(frame, name):
 
     Args:
         frame: One row per sample, null where there is no measure: `sample_id`, `is_sound`, `caption`, `width`,
-            `height` (px), `image_type`, `cotr`, `confidence` (mean of the readings), `clip_score`, `score_raw`,
+            `height` (px), `image_type`, `is_unsure` (text, but no word that counts), `cotr`, `confidence` (mean of the
+            words that count), `clip_score`, `score_raw`,
             `score_all_removed`, `rsa`, `rsc`, `aesthetic_score`, `is_duplicate`; `similarity` and `aesthetic` as
             the source ships them.
         name: The subset.
     """
-    sound = frame[frame.is_sound]
+    sound = trainable(frame)
     if name in HIGHEST:
         score, share = HIGHEST[name]
         return _highest(sound, score(sound), share)
     return sound[MASKS[name](sound)]
+
+
+def trainable(frame):
+    """What can be trained on: the image was read, and the caption has a word."""
+    has_word = frame.caption.map(lambda caption: any(letter.isalnum() for letter in caption or ""))
+    return frame[frame.is_sound & frame.image_type.notna() & has_word]
 
 
 def _highest(frame, score, percent):
@@ -55,7 +62,7 @@ def numbers(column):
 
 
 def has_text(frame):
-    return frame.image_type.isin(["text_not_concurrent", "concurrent"])
+    return frame.image_type.isin(["text_not_concurrent", "concurrent"]) & ~frame.is_unsure
 
 
 def has_no_text(frame):
@@ -104,7 +111,7 @@ def _datacomp_basic(frame):
 def _diht(frame):
     """DiHT as section 2.3 tells it: out go pairs whose text is read with confidence and matches the caption."""
     is_sure = has_text(frame) & (numbers(frame.confidence).round(6) >= 0.8)
-    return frame.image_type.notna() & ~(is_sure & (numbers(frame.cotr) >= 0.5))
+    return ~(is_sure & (numbers(frame.cotr) >= 0.5))
 
 
 def _masked_score(frame):

@@ -49,6 +49,11 @@ class SubsetDefinition(Section):
     top: TopRule | None = Field(
         None, description="Keep the highest scores among samples that pass the predicate"
     )
+    trainable: bool = Field(
+        True,
+        description="Only samples whose image was read and whose caption has a word; false: also what was never "
+        "downloaded, read or captioned",
+    )
     size: int | None = Field(None, ge=1, description="Samples to draw; null: all that qualify")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the draw")
     stratum: Literal["equal", "capped"] | None = Field(
@@ -177,6 +182,7 @@ def control_of(subset: SubsetBuild) -> SubsetBuild:
         id=definition.id,
         sentence=f"Random samples, as many as {subset.subset_id} has, of those that its conditions can judge",
         predicate=" AND ".join(measured) or "true",
+        trainable=definition.trainable,
         seed=definition.seed + 1,
         source="Size-matched random control",
     )

@@ -86,8 +86,8 @@ def _language() -> Callable[[pd.Series], pd.Series]:
     return identify
 
 
-# DataComp counts words by Python's str.split, whose whitespace this is; DiHT looks at the confidence of what was
-# read; T-MARS masks text where there is some, and takes the other images as they are.
+# DataComp counts words by Python's str.split, whose whitespace this is; T-MARS masks text where there is some, and
+# takes the other images as they are.
 _DERIVED = (
     Measure(
         "samples",
@@ -105,12 +105,11 @@ _DERIVED = (
         Worker(_language, "langid.py, py3langid 0.2"),
     ),
     Measure(
-        "spotted_text",
-        "spotting_confidence",
-        "number",
-        "CASE WHEN array_size(lines) > 0 THEN "
-        "round(aggregate(lines, 0D, (total, line) -> total + line.confidence) / array_size(lines), 6) END",
-        "Mean confidence of the readings, 0 to 1, to six decimals; null without text",
+        "caption_overlap",
+        "trainable",
+        "boolean",
+        "status = 'ok' AND coalesce(cotr_reason <> 'no_words', true)",
+        "Whether the image was read and the caption has a word",
     ),
     Measure(
         "text_removal_scores",
@@ -181,6 +180,16 @@ def upstream_of_measures(
         raise StageError(
             f"subset {subset_id} needs what dataset {dataset} does not have yet:\n  - "
             + "\n  - ".join(faults)
+            + _trainable_hint(lacking, by_table)
             + f"\nDatasets in the warehouse: {', '.join(known) or 'none'}"
         )
     return {table: current[dataset, table] for table in MEASURE_TABLES if table in by_table}
+
+
+def _trainable_hint(lacking: Iterable[str], by_table: Mapping[str, list[str]]) -> str:
+    """What to do about samples that are not there to be read, such as a list of URLs."""
+    if "caption_overlap" not in lacking or by_table["caption_overlap"] != ["trainable"]:
+        return ""
+    return (
+        "\nA subset of your own that is not for training needs none: say trainable: false in its definition."
+    )

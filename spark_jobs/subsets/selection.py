@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _USABLE = "samples.status = 'ok'"
+_TRAINABLE = "caption_overlap.trainable"
 _CLUSTER = "cluster_assignments.cluster"
 
 
@@ -33,8 +34,8 @@ class Selection:
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """Every AND-condition, in order: a sound sample, the predicate, a score and a cluster where needed."""
-        texts = [_USABLE, self.definition.predicate]
+        """Every AND-condition, in order: a sound sample, trainable, the predicate, a score and a cluster where needed."""
+        texts = [_USABLE, *([_TRAINABLE] if self.definition.trainable else ()), self.definition.predicate]
         if self.definition.top is not None:
             texts.append(f"{self.definition.top.by} IS NOT NULL")
         if self.definition.stratum is not None:

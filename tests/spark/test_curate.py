@@ -17,7 +17,7 @@ from spark_jobs.subsets.definition import built_in
 from spark_jobs.subsets.draw import hash_cuts, lowest
 from spark_jobs.warehouse.tables import Tables
 from tests.measured import MAKERS, put_measures, synthetic
-from tests.subset_oracles import NAMES, first_by_hash, hashed, qualifying
+from tests.subset_oracles import NAMES, first_by_hash, hashed, qualifying, trainable
 from udfs.language import languages
 
 FRAME = synthetic()
@@ -69,26 +69,31 @@ def test_every_built_in_subset_has_the_ids_that_pandas_finds(spark, built):
         name: len(ids) for name, ids in expected.items()
     }
     assert found == expected
-    # Each keeps some and drops some; `random` drops only what is not sound.
-    assert all(0 < len(ids) < FRAME.is_sound.sum() for name, ids in expected.items() if name != "random")
+    # Each keeps some and drops some; `random` drops only what cannot be trained on.
+    assert len(expected["random"]) == len(trainable(FRAME)) < FRAME.is_sound.sum()
+    assert all(0 < len(ids) < len(trainable(FRAME)) for name, ids in expected.items() if name != "random")
 
 
 def test_definitions_tell_what_was_read_and_what_each_condition_removed(spark, built):
     row = stored(spark, built[0])["laion_clip_0.28"]
     assert (row["samples"], row["members"]) == (len(FRAME), len(oracle("laion_clip_0.28")))
-    assert {read["table_name"] for read in row["tables_read"]} == {"samples", "clip_embeddings"}
+    assert {read["table_name"] for read in row["tables_read"]} == {
+        "samples", "clip_embeddings", "caption_overlap",
+    }  # fmt: skip
     assert all(read["run_key"] == f"{read['table_name']}-key" for read in row["tables_read"])
-    sound = FRAME[FRAME.is_sound]
-    scored = sound[sound.clip_score.astype(float) >= 0.28]
-    first, second, third = row["attrition"]
+    sound, usable = FRAME[FRAME.is_sound], trainable(FRAME)
+    scored = usable[usable.clip_score.astype(float) >= 0.28]
+    first, can_train, second, third = row["attrition"]
     assert [step["condition"] for step in row["attrition"]] == [
         "samples.status = 'ok'",
+        "caption_overlap.trainable",
         "clip_embeddings.clip_score >= 0.28",
         "samples.language = 'en'",
     ]
     assert (first["before"], first["left"], first["unmeasured"]) == (len(FRAME), len(sound), 0)
-    assert (second["before"], second["left"]) == (len(sound), len(scored))
-    assert second["unmeasured"] == sound.clip_score.isna().sum()
+    assert (can_train["before"], can_train["left"]) == (len(sound), len(usable))
+    assert (second["before"], second["left"]) == (len(usable), len(scored))
+    assert second["unmeasured"] == usable.clip_score.isna().sum()
     assert second["removed_alone"] == (~(FRAME.clip_score.astype(float) >= 0.28)).sum()
     english = pd.Series(languages(FRAME.caption)) == "en"
     assert (third["left"], third["removed_alone"]) == (row["members"], (~english).sum())
@@ -133,7 +138,8 @@ def test_strata_controls_and_sizes(spark, built):
     ]
     run(spark, configured(built[0], "even", "level", "capped", "without_text", subsets=mine, control=True))
     rows = stored(spark, built[0])
-    passing = FRAME[FRAME.is_sound & (FRAME.clip_score.astype(float) > 0.2) & FRAME.cluster.notna()]
+    usable = trainable(FRAME)
+    passing = usable[(usable.clip_score.astype(float) > 0.2) & usable.cluster.notna()]
     groups = {cluster: group for cluster, group in passing.groupby(passing.cluster.astype(int))}
     smallest = min(map(len, groups.values()))
 
@@ -153,8 +159,7 @@ def test_strata_controls_and_sizes(spark, built):
     assert max(others) - min(others) <= 1
     assert all(len(groups[cluster]) <= max(others) for cluster in full)
     control = members(spark, built[0], "without_text-control")
-    judged = FRAME[FRAME.is_sound & FRAME.image_type.notna()]
-    assert control == sorted(first_by_hash(judged, len(oracle("without_text")), 1).sample_id)
+    assert control == sorted(first_by_hash(usable, len(oracle("without_text")), 1).sample_id)
     assert [step["before"] - step["left"] for step in rows["capped"]["attrition"]][-1] == len(
         passing
     ) - 30 * sum(len(group) >= 30 for group in groups.values()) - sum(
@@ -213,11 +218,24 @@ def test_a_measure_that_is_missing_names_the_stage_to_run(spark, tmp_path):
         "tmars": "text_removal_scores",
         "debiased": "aesthetic_scores",
         "debiased_shipped_scores": "near_duplicates",
-        "diht_text": "spotted_text",
+        "diht_text": "caption_overlap",
+        "random": "caption_overlap",
     }.items():
         told = rf"\(table {table}\): run `parrot run {MAKERS[table]}` first"
         with pytest.raises(StageError, match=rf"(?s)subset {name} needs .*{told}"):
             run(spark, configured(tmp_path, name))
+
+
+def test_what_nobody_has_read_is_curated_where_the_definition_says_so(spark, tmp_path):
+    put_measures(spark, tmp_path, FRAME.head(40), tables=["samples"])
+    urls = {"id": "urls", "predicate": "samples.width >= 200"}
+    with pytest.raises(StageError, match=r"trainable \(table caption_overlap\)(?s:.*)trainable: false"):
+        run(spark, configured(tmp_path, "urls", subsets=[urls]))
+    run(spark, configured(tmp_path, "urls", subsets=[{**urls, "trainable": False}], control=True))
+    some = FRAME.head(40)
+    wide = some[some.is_sound & (some.width.astype(float) >= 200)]
+    assert members(spark, tmp_path, "urls") == sorted(wide.sample_id)
+    assert len(members(spark, tmp_path, "urls-control")) == len(wide) > 0
 
 
 def test_a_size_above_what_qualifies_names_both_numbers(spark, built):

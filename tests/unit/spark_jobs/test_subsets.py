@@ -10,6 +10,7 @@ from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.subsets.definition import (
     CurateConfig,
+    SubsetBuild,
     SubsetDefinition,
     built_in,
     control_of,
@@ -100,7 +101,10 @@ def test_every_built_in_subset_names_its_source_and_can_be_parsed():
     for definition in built_in().values():
         assert definition.sentence, definition.id
         assert definition.source, definition.id
-        assert Selection(definition).conditions[0].text == "samples.status = 'ok'"
+        conditions = [part.text for part in Selection(definition).conditions]
+        assert conditions[:2] == ["samples.status = 'ok'", "caption_overlap.trainable"]
+        control = control_of(SubsetBuild(definition.id, definition)).definition
+        assert [part.text for part in Selection(control).conditions][:2] == conditions[:2]
 
 
 def test_measures_come_from_the_tables_that_exist():
@@ -110,7 +114,7 @@ def test_measures_come_from_the_tables_that_exist():
         if measure.table in TABLES and measure.name not in (
             "language",
             "caption_word_count",
-            "spotting_confidence",
+            "trainable",
             "score_masked",
         ):
             assert measure.name in TABLES[measure.table].columns
@@ -154,6 +158,10 @@ def test_size_seed_and_control_name_the_subset():
     (order,) = subset_builds(CurateConfig(build=("mine",), subsets=(own,), size=10))
     assert (order.subset_id, order.definition.seed) == ("mine", 2)
     assert control_of(order).definition.predicate == "true"
+    loose = SubsetBuild("loose", own.model_copy(update={"trainable": False}))
+    assert [part.text for part in Selection(control_of(loose).definition).conditions] == [
+        "samples.status = 'ok'"
+    ]
 
 
 def test_a_file_of_definitions_becomes_settings(tmp_path):
