@@ -18,18 +18,36 @@ TABLE = sample_table(
     "caption_overlap",
     "one sample's overlap of caption and spotted text",
     [
-        column("caption_words", _WORDS, "Distinct normalised caption words, in order"),
+        column(
+            "caption_words",
+            _WORDS,
+            "Distinct normalised caption words, in order; none where they cannot be told apart",
+        ),
         column("co_emb_words", _WORDS, "Caption words that the picture shows too (co-emb text)"),
-        column("spotted_word_count", IntegerType(), "Words spotted at or above the minimum confidence"),
+        column(
+            "text_detected",
+            BooleanType(),
+            "Whether the spotter read a letter or digit, at or above the detection confidence",
+        ),
+        column(
+            "spotted_word_count",
+            IntegerType(),
+            "Words that count: with a letter or digit, spotted at or above the minimum confidence",
+        ),
+        column(
+            "mean_confidence",
+            DoubleType(),
+            "Mean confidence of the words that count, 0 to 1, to six decimals; null without such words",
+        ),
         column(
             "used_words",
             ArrayType(USED_WORD),
-            "Words spotted at or above the minimum confidence, in reading order; null where none were read",
+            "Words that count, in reading order; null where text was not spotted",
         ),
         column(
             "cotr",
             DoubleType(),
-            "Co-embedded text rate, 0 to 1, normalised words; null without caption words",
+            "Co-embedded text rate, 0 to 1, normalised words; null where cotr_reason says why",
         ),
         column("cotr_verbatim", DoubleType(), "CoTR of Algorithm 1 to the letter: str.split(), case kept"),
         column(
@@ -38,9 +56,15 @@ TABLE = sample_table(
             "Mean over caption words of the best normalised Levenshtein similarity; 0 without text",
         ),
         column(
+            "cotr_reason",
+            StringType(),
+            "Why there is no CoTR: no_words (in the caption), or script_without_spaces (its words cannot be told "
+            "apart: name its language in spot_text.languages); null where there is one",
+        ),
+        column(
             "image_type",
             StringType(),
-            "no_text, text_not_concurrent or concurrent (CoTR > 0: a parrot caption)",
+            "no_text (none detected), text_not_concurrent, or concurrent (CoTR > 0: a parrot caption)",
         ),
     ],
 )

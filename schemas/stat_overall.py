@@ -19,9 +19,26 @@ TABLE = statistic_table(
             nullable=False,
         ),
         column(
-            "without_caption_words", LongType(), "Spotted samples whose caption has no word", nullable=False
+            "without_caption_words",
+            LongType(),
+            "Spotted samples whose caption has no word that can be told",
+            nullable=False,
         ),
-        column("images_with_text", LongType(), "Images with embedded text", nullable=False),
+        column(
+            "captions_not_cut",
+            LongType(),
+            "Of those: captions in a script without spaces whose language is not configured",
+            nullable=False,
+        ),
+        column(
+            "images_with_text", LongType(), "Images with embedded text: some was detected", nullable=False
+        ),
+        column(
+            "images_with_unsure_text",
+            LongType(),
+            "Of those: images of whose text no word counts (all below the minimum confidence)",
+            nullable=False,
+        ),
         column(
             "images_with_co_emb_text",
             LongType(),
@@ -29,6 +46,7 @@ TABLE = statistic_table(
             nullable=False,
         ),
         column("share_with_text", DoubleType(), "images_with_text / images"),
+        column("share_unsure_text", DoubleType(), "images_with_unsure_text / images"),
         column("share_co_emb", DoubleType(), "images_with_co_emb_text / images"),
         column("share_co_emb_of_text", DoubleType(), "images_with_co_emb_text / images_with_text"),
         column("cotr_in_total", DoubleType(), "Mean CoTR over images, no-text images counted 0"),

@@ -227,7 +227,22 @@ class SpotTextConfig(Section):
 class OverlapConfig(Section):
     """Stage `overlap`: caption words against spotted words."""
 
-    min_confidence: Share = Field(0.3, description="Spotted words below this confidence are ignored")
+    min_confidence: Share = Field(
+        0.3, description="Spotted words below this confidence do not count for CoTR"
+    )
+    detection_confidence: Share = Field(
+        0.0,
+        description="A reading with a letter or digit from this confidence on means that the image has text",
+    )
+
+    @model_validator(mode="after")
+    def _what_counts_is_detected(self) -> OverlapConfig:
+        if self.detection_confidence > self.min_confidence:
+            raise ValueError(
+                f"detection_confidence ({self.detection_confidence}) must be at most min_confidence "
+                f"({self.min_confidence})"
+            )
+        return self
 
 
 class NgramsConfig(Section):

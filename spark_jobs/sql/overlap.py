@@ -5,15 +5,20 @@ from __future__ import annotations
 from spark_jobs.sql.steps import Step
 
 
-def used_words(min_confidence: float) -> str:
-    """SQL of the spotted words that count, from `words`, `image_width` and `image_height` of `spotted_text`.
+def spotted_words(min_confidence: float, detection_confidence: float) -> str:
+    """SQL of the spotted words, from `words`, `image_width` and `image_height` of `spotted_text`.
 
     The area is the shoelace formula over the polygon, which `spot_text` has clipped to the image (as
     `udfs.geometry.area`; here in SQL, so that polygons never leave the JVM).
 
+    Args:
+        min_confidence: Words from here on count.
+        detection_confidence: Words from here on detect text.
+
     Returns:
-        An expression of type array<struct<index int, text string, area_ratio double>>; the ratio is null
-        where the image's size is not known.
+        An expression of type array<struct<index int, text string, confidence float, counts boolean, detects
+        boolean, area_ratio double>>, without words that do neither; the ratio is null where the image's size is
+        not known.
     """
     area = """
         abs(aggregate(
@@ -23,15 +28,14 @@ def used_words(min_confidence: float) -> str:
             - CAST(word.polygon[i].y AS DOUBLE) * word.polygon[(i + 1) % size(word.polygon)].x
         )) / 2"""
     return f"""
-        transform(
-          filter(
-            transform(words, (word, i) -> struct(
-              CAST(i AS INT) AS index, word.text AS text, word.confidence AS confidence,
-              try_divide(IF(size(word.polygon) > 2, {area}, 0D),
-                         CAST(image_width AS DOUBLE) * image_height) AS area_ratio)),
-            word -> word.confidence >= CAST({min_confidence!r}D AS FLOAT)
-          ),
-          word -> struct(word.index AS index, word.text AS text, word.area_ratio AS area_ratio)
+        filter(
+          transform(words, (word, i) -> struct(
+            CAST(i AS INT) AS index, word.text AS text, word.confidence AS confidence,
+            word.confidence >= CAST({min_confidence!r}D AS FLOAT) AS counts,
+            word.confidence >= CAST({detection_confidence!r}D AS FLOAT) AS detects,
+            try_divide(IF(size(word.polygon) > 2, {area}, 0D),
+                       CAST(image_width AS DOUBLE) * image_height) AS area_ratio)),
+          word -> word.counts OR word.detects
         )"""
 
 
@@ -39,7 +43,8 @@ def overlap_steps() -> list[Step]:
     """From `token_sets` (distinct words per sample) to the measures of `caption_overlap`.
 
     Definitions: paper Algorithm 1 and section 4.1; DESIGN 2 where the paper is silent. A caption without
-    words has no rate (null). The fuzzy rate takes, for each caption word, its best similarity
+    words, or whose words cannot be told apart, has no rate (null). The fuzzy rate takes, for each caption
+    word, its best similarity
     `1 - levenshtein / length of the longer word` to any spotted word.
     """
     return [
@@ -78,12 +83,13 @@ def overlap_steps() -> list[Step]:
             SELECT shard_id, sample_id, status, error,
                    IF(status = 'ok', caption_words, NULL) AS caption_words,
                    IF(status = 'ok', co_emb_words, NULL) AS co_emb_words,
-                   spotted_word_count, used_words,
+                   text_detected, spotted_word_count, mean_confidence, used_words,
                    IF(status = 'ok', cotr, NULL) AS cotr,
                    IF(status = 'ok', cotr_verbatim, NULL) AS cotr_verbatim,
                    IF(status = 'ok', fuzzy_cotr, NULL) AS fuzzy_cotr,
+                   cotr_reason,
                    CASE WHEN status <> 'ok' THEN NULL
-                        WHEN spotted_word_count = 0 THEN 'no_text'
+                        WHEN NOT text_detected THEN 'no_text'
                         WHEN cotr > 0 THEN 'concurrent'
                         ELSE 'text_not_concurrent' END AS image_type
             FROM {rates}

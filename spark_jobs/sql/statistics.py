@@ -48,6 +48,8 @@ def overall_steps() -> list[Step]:
                    count_if(status <> 'ok') AS not_spotted,
                    count_if(status = 'ok' AND NOT profiled) AS without_caption_words,
                    count_if(with_text) AS images_with_text,
+                   count_if(status = 'ok' AND cotr_reason = 'script_without_spaces') AS captions_not_cut,
+                   count_if(with_text AND spotted_word_count = 0) AS images_with_unsure_text,
                    count_if(profiled AND image_type = 'concurrent') AS images_with_co_emb_text,
                    {mean("IF(profiled, IF(with_text, cotr, 0D), NULL)")} AS cotr_in_total,
                    {mean("IF(with_text, cotr, NULL)")} AS cotr_with_text,
@@ -63,6 +65,7 @@ def overall_steps() -> list[Step]:
             """
             SELECT *,
                    try_divide(images_with_text, images) AS share_with_text,
+                   try_divide(images_with_unsure_text, images) AS share_unsure_text,
                    try_divide(images_with_co_emb_text, images) AS share_co_emb,
                    try_divide(images_with_co_emb_text, images_with_text) AS share_co_emb_of_text
             FROM {dataset_totals}

@@ -10,8 +10,9 @@ from rapidfuzz.distance import Levenshtein
 from schemas import spotted_text
 from spark_jobs.sql.overlap import overlap_steps
 from spark_jobs.sql.steps import run_steps
-from spark_jobs.stages.overlap import token_sets
+from spark_jobs.stages.overlap import WordRules, token_sets
 from udfs.geometry import area, as_polygon, clip_to_image, to_points
+from udfs.word_cutting import WordCutter
 
 WORDS = spotted_text.TABLE.schema["words"].dataType.simpleString()
 INPUT = (
@@ -24,7 +25,7 @@ def polygon_of(points):
     return as_polygon([(point["x"], point["y"]) for point in points])
 
 
-def measured(spark, pairs, *, min_confidence=0.0):
+def measured(spark, pairs, **rules):
     """Overlap of (caption, [(spotted word, confidence)]) pairs, in order, through the stage's own plan."""
     rows = [
         (
@@ -39,7 +40,8 @@ def measured(spark, pairs, *, min_confidence=0.0):
         )
         for n, (caption, words) in enumerate(pairs)
     ]
-    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), min_confidence)}
+    rules = WordRules(**{"min_confidence": 0.0, **rules})
+    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), rules)}
     result = run_steps(spark, overlap_steps(), frames)
     return sorted(result.collect(), key=lambda row: row["sample_id"])
 
@@ -61,13 +63,23 @@ def oracle_tokens(text):
     return words
 
 
+def has_no_spaces(text):
+    """By the names of characters: no regular expression, no shared code."""
+    scripts = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI", "LAO ", "KHMER", "MYANMAR")
+    return any(unicodedata.name(character, "").startswith(scripts) for character in text)
+
+
 def oracle(caption, words):
     caption_words = set(oracle_tokens(caption))
+    reason = None if caption_words else "no_words"
+    if any(map(has_no_spaces, caption_words)):
+        caption_words, reason = set(), "script_without_spaces"
     spotted = set()
     for word in words:
         spotted.update(oracle_tokens(word))
-    verbatim = set((caption or "").split())
-    spotted_verbatim = {piece for word in words for piece in word.split()}
+    verbatim = set() if reason == "script_without_spaces" else set((caption or "").split())
+    # Punctuation alone is no text.
+    spotted_verbatim = {piece for word in words for piece in word.split()} if spotted else set()
     rate = fuzzy = verbatim_rate = None
     if caption_words:
         rate = len(caption_words & spotted) / len(caption_words)
@@ -78,12 +90,13 @@ def oracle(caption, words):
         fuzzy = sum(best) / len(best)
     if verbatim:
         verbatim_rate = len(verbatim & spotted_verbatim) / len(verbatim)
-    kind = "no_text" if not words else "concurrent" if rate else "text_not_concurrent"
+    kind = "no_text" if not spotted else "concurrent" if rate else "text_not_concurrent"
     return {
         "co_emb_words": caption_words & spotted,
         "cotr": rate,
         "cotr_verbatim": verbatim_rate,
         "fuzzy_cotr": fuzzy,
+        "cotr_reason": reason,
         "image_type": kind,
     }
 
@@ -96,7 +109,8 @@ def assert_equal_to_oracle(spark, pairs):
             assert row[name] == (
                 None if expected[name] is None else pytest.approx(expected[name], abs=1e-12)
             ), caption
-        assert row["image_type"] == expected["image_type"], caption
+        for name in ("image_type", "cotr_reason"):
+            assert row[name] == expected[name], (name, caption, words)
 
 
 def test_real_captions_and_ocr_words_equal_the_oracle(spark, shared_data):
@@ -163,17 +177,60 @@ def test_hand_checked_rates(spark):
     assert row["image_type"] == "concurrent"
 
 
-def test_words_below_the_minimum_confidence_do_not_count(spark):
+def test_words_below_the_minimum_confidence_do_not_count_but_are_text(spark):
     pairs = [("open door", [("open", 0.30), ("door", 0.29)]), ("open", [("open", 0.1)])]
     first, second = measured(spark, pairs, min_confidence=0.3)
     assert first["co_emb_words"] == ["open"]
-    assert first["spotted_word_count"] == 1
-    assert second["image_type"] == "no_text"
+    assert (first["spotted_word_count"], first["mean_confidence"]) == (1, 0.3)
+    assert (second["spotted_word_count"], second["mean_confidence"]) == (0, None)
+    assert (second["text_detected"], second["image_type"]) == (True, "text_not_concurrent")
+    assert (second["cotr"], second["fuzzy_cotr"]) == (0, 0)
+
+
+def test_text_is_detected_by_a_letter_or_a_digit_from_the_detection_confidence_on(spark):
+    pairs = [
+        ("a & b", [("&", 0.9), ("!?", 0.9)]),
+        ("a", [("x", 0.0)]),
+        ("a", [("7", 0.2), ("--", 0.9)]),
+        ("a", [("7", 0.19), ("--", 0.9)]),
+        ("a", [("\u0661", 0.5)]),  # an Arabic digit
+        ("a", []),
+    ]
+    by_default = [row["text_detected"] for row in measured(spark, pairs, min_confidence=0.3)]
+    assert by_default == [False, True, True, True, True, False]
+    raised = measured(spark, pairs, min_confidence=0.3, detection_confidence=0.2)
+    assert [row["text_detected"] for row in raised] == [False, False, True, False, True, False]
+    assert [row["image_type"] for row in raised] == [
+        "no_text", "no_text", "text_not_concurrent", "no_text", "text_not_concurrent", "no_text",
+    ]  # fmt: skip
+    punctuation = raised[0]
+    assert (punctuation["cotr_verbatim"], punctuation["used_words"]) == (0, [])
+
+
+def test_captions_in_a_script_without_spaces_are_cut_where_their_language_is_configured(spark):
+    pairs = [
+        ("禁止停车", [("停车", 0.9)]),
+        ("ห้ามจอดรถ", [("จอด", 0.9)]),
+        ("no parking 禁止停车", [("PARKING", 0.9)]),
+        ("no parking", [("禁止停车", 0.9)]),
+    ]
+    for row in measured(spark, pairs)[:3]:
+        assert (row["cotr"], row["cotr_verbatim"], row["fuzzy_cotr"]) == (None, None, None)
+        assert (row["cotr_reason"], row["caption_words"]) == ("script_without_spaces", [])
+        assert row["image_type"] == "text_not_concurrent"
+    assert measured(spark, pairs)[3]["cotr"] == 0
+    pytest.importorskip("budoux", reason="extra segment is not installed")
+    chinese, thai, mixed, english = measured(spark, pairs, cutter=WordCutter(("ch_sim", "th")))
+    assert chinese["caption_words"] == ["禁止", "停车"]
+    assert (chinese["cotr"], chinese["co_emb_words"]) == (0.5, ["停车"])
+    assert thai["cotr"] == pytest.approx(1 / 3)
+    assert mixed["cotr"] == 0.25
+    assert english["cotr"] == 0
 
 
 def test_a_sample_without_spotted_text_result_is_skipped(spark):
     frame = spark.createDataFrame([("0", "1", "a caption", None, None, None, "failed", "damaged")], INPUT)
-    (row,) = run_steps(spark, overlap_steps(), {"token_sets": token_sets(frame, 0.0)}).collect()
+    (row,) = run_steps(spark, overlap_steps(), {"token_sets": token_sets(frame, WordRules(0.0))}).collect()
     assert (row["status"], row["error"]) == ("skipped", "spot_text: damaged")
     assert row["image_type"] is None
     assert row["cotr"] is None
@@ -199,11 +256,11 @@ def test_used_words_say_where_they_stand_whether_they_are_co_emb_and_how_large(s
         ("0", "2", "no text", [], 100, 50, "ok", None),
         ("0", "3", "damaged", None, None, None, "failed", "damaged"),
     ]
-    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), 0.3)}
+    frames = {"token_sets": token_sets(spark.createDataFrame(rows, INPUT), WordRules(0.3))}
     found = sorted(run_steps(spark, overlap_steps(), frames).collect(), key=lambda row: row["sample_id"])
     first, second, third, fourth = (row["used_words"] for row in found)
-    assert [word["index"] for word in first] == [0, *range(2, 24)]
-    assert [word["co_emb"] for word in first] == [True, False, False, *[True] * 20]
+    assert [word["index"] for word in first] == [0, 2, *range(4, 24)]  # "low" is unsure, "!!" is no word
+    assert [word["co_emb"] for word in first] == [True, False, *[True] * 20]
     assert first[0]["area_ratio"] == pytest.approx(0.1)
     expected = [area(polygon_of(words[word["index"]][2] or [])) / 5000 for word in first]
     assert [word["area_ratio"] for word in first] == pytest.approx(expected, rel=1e-5, abs=1e-9)

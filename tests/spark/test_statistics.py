@@ -16,25 +16,34 @@ SHARES = {"cotr": "cotr", "fuzzy_cotr": "fuzzy_cotr", "cotr_verbatim": "cotr_ver
 def overlap_rows(rows):
     """Rows of `caption_overlap` from (status, caption words, image type, cotr, fuzzy, verbatim)."""
     return [
-        (
-            "d",
-            "0",
-            f"{n:04d}",
-            words,
-            [],
-            None if kind is None else 1,
-            None,
-            cotr,
-            verbatim,
-            fuzzy,
-            kind,
-            status,
-            None,
-            "r",
-            "i",
+        filled(
+            dataset="d",
+            shard_id="0",
+            sample_id=f"{n:04d}",
+            caption_words=words,
+            co_emb_words=[],
+            # Every third image with text has none that counts, if its caption does not repeat any.
+            spotted_word_count=None if kind is None else 0 if is_unsure(n, kind) else 1,
+            cotr_reason=None if words or status != "ok" else "script_without_spaces" if n % 2 else "no_words",
+            cotr=cotr,
+            cotr_verbatim=verbatim,
+            fuzzy_cotr=fuzzy,
+            image_type=kind,
+            status=status,
+            run_key="r",
+            input_key="i",
         )
         for n, (status, words, kind, cotr, fuzzy, verbatim) in enumerate(rows)
     ]
+
+
+def filled(**values):
+    """A row of `caption_overlap`; what is not given is null."""
+    return tuple(values.get(name) for name in caption_overlap.TABLE.columns)
+
+
+def is_unsure(number, kind):
+    return kind == "no_text" or (kind == "text_not_concurrent" and number % 3 == 0)
 
 
 def profile(spark, rows):
@@ -94,6 +103,15 @@ def test_profile_equals_pandas_and_keeps_the_table_1_identity(spark, seed):
     assert found["without_caption_words"] == len(frame) - skipped - len(images)
     assert found["images"] == len(images)
     assert found["images_with_text"] == len(with_text)
+    unsure = sum(
+        is_unsure(n, kind)
+        for n, (status, words, kind, *_) in enumerate(rows)
+        if status == "ok" and words and kind != "no_text"
+    )
+    assert found["images_with_unsure_text"] == unsure > 3
+    assert found["share_unsure_text"] == pytest.approx(unsure / len(images))
+    not_cut = sum(status == "ok" and not words and n % 2 for n, (status, words, *_) in enumerate(rows))
+    assert found["captions_not_cut"] == not_cut > 0
     assert found["images_with_co_emb_text"] == concurrent
     assert found["share_with_text"] == pytest.approx(len(with_text) / len(images))
     assert found["share_co_emb"] == pytest.approx(concurrent / len(images))
