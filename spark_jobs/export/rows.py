@@ -103,7 +103,7 @@ def export_rows(
     for table, run_key in run_keys.items():
         own = {name: column for name, (of, column) in measure_columns().items() if of == table}
         if own:
-            rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key)
+            rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key, whole=True)
             rows = rows.selectExpr(*KEY, *(f"{column} AS {name}" for name, column in own.items()))
             frame = frame.join(rows, list(KEY), "left")
             columns += list(own)

@@ -286,7 +286,7 @@ def _input_digests(tables: Tables, item: Input, *, dataset: str, run_key: str) -
     found = tables.answer(
         item.spec,
         question,
-        lambda: shard_digests(tables.read(item.spec, dataset=dataset, run_key=run_key), item),
+        lambda: shard_digests(tables.read(item.spec, dataset=dataset, run_key=run_key, whole=True), item),
     )
     return {shard_id: (rows, total) for shard_id, (rows, total) in found.items()}
 

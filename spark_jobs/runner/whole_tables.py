@@ -116,7 +116,7 @@ class Making:
 
     def read(self, spec: TableSpec) -> DataFrame:
         """The rows of a table that the work reads."""
-        return self.tables.read(spec, dataset=self.dataset, run_key=self.work.reads[spec.name])
+        return self.tables.read(spec, dataset=self.dataset, run_key=self.work.reads[spec.name], whole=True)
 
     def write(
         self,

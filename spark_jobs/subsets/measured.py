@@ -50,7 +50,7 @@ def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> 
     Raises:
         StageError: If there are several models and none is that of `clip_embeddings`.
     """
-    rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key)
+    rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key, whole=True)
     if "model" not in TABLES[table].key:
         return rows
     models = _models(rows)

@@ -34,7 +34,7 @@ class Selection:
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """Every AND-condition, in order: a sound sample, trainable, the predicate, a score and a cluster where needed."""
+        """Every AND-condition, in order: sound, trainable, the predicate, a score and a cluster where needed."""
         texts = [_USABLE, *([_TRAINABLE] if self.definition.trainable else ()), self.definition.predicate]
         if self.definition.top is not None:
             texts.append(f"{self.definition.top.by} IS NOT NULL")

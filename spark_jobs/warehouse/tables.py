@@ -18,6 +18,7 @@ from spark_jobs.warehouse.query_cache import Question, query_cache_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructField
 
 # Delta forgets vectors and long texts for file skipping: only the columns that predicates name count.
 _SHARD_PROPERTIES = "'delta.dataSkippingStatsColumns' = 'shard_id'"
@@ -63,10 +64,13 @@ class Tables:
     def create(self, spec: TableSpec) -> None:
         """Create the table with its column comments if it is not there; check its schema if it is.
 
+        Columns that an older version did not know are added: its rows hold nulls there, under their own run keys.
+
         Raises:
             WarehouseError: If the warehouse cannot be written, or the table has another schema.
         """
         if self.exists(spec):
+            self._add_columns(spec)
             self._check_columns(spec, dict(self._open(spec).dtypes), where=self.location(spec))
             return
         try:
@@ -77,17 +81,39 @@ class Tables:
                 "Give a warehouse that can be written: --warehouse DIR (or catalog.schema)"
             ) from error
 
-    def read(self, spec: TableSpec, *, dataset: str | None = None, run_key: str | None = None) -> DataFrame:
+    def read(
+        self,
+        spec: TableSpec,
+        *,
+        dataset: str | None = None,
+        run_key: str | None = None,
+        whole: bool = False,
+    ) -> DataFrame:
         """Read a table, all of it or one dataset and run key of it.
+
+        Args:
+            spec: The table.
+            dataset: Only this dataset's rows.
+            run_key: Only this run key's rows.
+            whole: Whether every column is needed.
 
         Raises:
             StageError: If the table does not exist yet; names the stage that makes it.
+            WarehouseError: If every column is needed, and an older version wrote the table without some; the same.
         """
         from pyspark.sql import functions as F
 
         if not self.exists(spec):
             raise StageError(f"table {spec.name} does not exist in {self.warehouse}: {run_first(spec.name)}")
         frame = self._open(spec)
+        if whole and (lacking := _lacking(spec, frame.columns)):
+            from spark_jobs.pipeline import maker_of
+
+            raise WarehouseError(
+                f"table {spec.name} in {self.warehouse} was written by an older version: it lacks "
+                f"{', '.join(field.name for field in lacking)}. `parrot run {maker_of(spec.name)}` with the same "
+                "dataset and warehouse makes its rows anew, from what is there"
+            )
         if dataset is not None:
             frame = frame.where(F.col("dataset") == dataset)
         if run_key is not None:
@@ -252,9 +278,7 @@ class Tables:
 
     def _create_statement(self, spec: TableSpec) -> str:
         columns = ", ".join(
-            f"{field.name} {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'} "
-            f"COMMENT {quoted(field.metadata['comment'])}"
-            for field in spec.schema.fields
+            _column_statement(field, "" if field.nullable else " NOT NULL") for field in spec.schema.fields
         )
         partitions = f" PARTITIONED BY ({', '.join(spec.partition_by)})" if spec.partition_by else ""
         statement = f"CREATE TABLE IF NOT EXISTS {self._place(spec)} ({columns}) USING DELTA{partitions}"
@@ -293,6 +317,13 @@ class Tables:
                 ) from error
             raise
 
+    def _add_columns(self, spec: TableSpec) -> None:
+        lacking = _lacking(spec, self._open(spec).columns)
+        if lacking:
+            # Older rows have nothing there, whatever new ones must have.
+            columns = ", ".join(_column_statement(field) for field in lacking)
+            self.spark.sql(f"ALTER TABLE {self._place(spec)} ADD COLUMNS ({columns})")
+
     def _check_columns(self, spec: TableSpec, found: dict[str, str], *, where: str) -> None:
         expected = {field.name: field.dataType.simpleString() for field in spec.schema.fields}
         faults = [f"missing {name} ({kind})" for name, kind in expected.items() if name not in found]
@@ -309,6 +340,15 @@ class Tables:
 def _empty_property(dataset: str, run_key: str) -> str:
     # Names of datasets may hold what property names may not.
     return f"parrot.empty.{digest({'dataset': dataset, 'run_key': run_key})}"
+
+
+def _lacking(spec: TableSpec, columns: Sequence[str]) -> list[StructField]:
+    return [field for field in spec.schema.fields if field.name not in columns]
+
+
+def _column_statement(field: StructField, rule: str = "") -> str:
+    """A column in CREATE TABLE and ALTER TABLE."""
+    return f"{field.name} {field.dataType.simpleString()}{rule} COMMENT {quoted(field.metadata['comment'])}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -127,6 +127,13 @@ def _keys(tables: Tables, spec: TableSpec) -> list[list[Any]]:
     return sorted([row[name] for name in names] for row in found)
 
 
+def added(found: dict[str, list[list[Any]]], older: dict[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:
+    """Of the keys found, those that are current: what was not there before, in tables where there is any."""
+    return {
+        name: [key for key in rows if key not in older.get(name, [])] or rows for name, rows in found.items()
+    }
+
+
 def recorded() -> dict[str, Any]:
-    """What was recorded when the warehouse was made: `tables` as `keys` gives them, `stages`: run keys."""
+    """What a run over the stored warehouse must give: `tables` as `added` gives them, `stages`: run keys."""
     return json.loads(KEYS.read_text(encoding="utf-8"))

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pyspark.sql.functions import lit
+from pyspark.sql.types import StructType
 
 from schemas import caption_overlap, samples, stage_runs, stat_overall
 from spark_jobs.errors import StageError, WarehouseError
@@ -245,3 +248,25 @@ def test_a_warehouse_that_cannot_be_written_is_said_before_work(tmp_path):
     blocker.write_text("not a folder")
     with pytest.raises(WarehouseError, match=r"cannot write the warehouse .*--warehouse DIR"):
         check_writable(str(blocker / "warehouse"))
+
+
+def test_columns_that_an_older_version_did_not_know(tables, spark):
+    """Its rows are read as they are, refused where the column is needed, and kept beside new ones."""
+    spec = samples.TABLE
+    older = replace(spec, schema=StructType([field for field in spec.schema.fields if field.name != "url"]))
+    old = Tables(spark, f"{tables.warehouse}-old")
+    old.create(older)
+    rows = sample_rows(spark, ["0"])
+    old.replace(older, rows.drop("url"), dataset="test", run_key="r1")
+    assert old.read(spec).count() == 2
+    with pytest.raises(WarehouseError, match=r"older version: it lacks url\. `parrot run ingest`"):
+        old.read(spec, dataset="test", whole=True)
+    old.create(spec)
+    old.create(spec)
+    old.replace(spec, rows.withColumn("run_key", lit("r2")), dataset="test", run_key="r2")
+    found = Tables(spark, old.warehouse).read(spec, whole=True)
+    assert sorted(row["run_key"] for row in found.collect()) == ["r1", "r1", "r2", "r2"]
+    comments = {field.name: field.metadata.get("comment") for field in found.schema.fields}
+    assert comments["url"] == spec.schema["url"].metadata["comment"]
+    with pytest.raises(WarehouseError, match="not in the schema: url"):
+        old.create(older)

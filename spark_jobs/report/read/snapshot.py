@@ -80,7 +80,8 @@ class Snapshot:
         ]
         if not current:
             return None
-        return self.tables.read(TABLES[name]).where(functools.reduce(lambda one, other: one | other, current))
+        rows = self.tables.read(TABLES[name], whole=True)
+        return rows.where(functools.reduce(lambda one, other: one | other, current))
 
     def notes(self) -> tuple[str, ...]:
         """What does not fit together in what the report shows, and how to mend it."""
