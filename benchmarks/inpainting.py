@@ -77,7 +77,7 @@ def profiled(arguments: argparse.Namespace) -> Iterator[tuple[Any, RunConfig]]:
 
 
 def stage_rows(spark: Any, config: RunConfig) -> list[dict[str, Any]]:
-    """Samples as the stage sees them: reference, caption, `text` and `donor`; and the source's own id."""
+    """Samples as the stage sees them: reference, caption, `text` and donors; and the source's own id."""
     from schemas import samples
     from spark_jobs.runner.pending import sample_shards
     from spark_jobs.stages.remove_text import INPUTS, with_donors

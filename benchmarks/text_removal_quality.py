@@ -107,12 +107,15 @@ def after_removal(images: Sequence[Spotted], model: Any, params: InpaintParams, 
 
 
 def after_random_removal(images: Sequence[Spotted], model: Any, params: InpaintParams) -> str:
-    """What is read of the words that the next image's polygons do not hit."""
+    """What is read of the words that the next image's polygons, kept off the text, do not hit."""
     from udfs.inpainting import inpaint
+    from udfs.placement import kept_off
 
     missed = again = hit = hit_again = 0
     for image, donor in zip(images, [*images[1:], images[0]], strict=True):
-        polygons = [polygon * (image.size / donor.size) for polygon in donor.polygons()]
+        height, width = image.pixels.shape[:2]
+        scaled = [polygon * (image.size / donor.size) for polygon in donor.polygons()]
+        polygons = kept_off(scaled, image.polygons(), width=width, height=height, dilation=params.dilation)
         removed = drawn(polygons, image, params)
         found = all_tokens(text_of(model, inpaint(image.pixels, polygons, params))["words"])
         is_hit = [

@@ -45,7 +45,7 @@ REMOVAL_TYPES = (
     RemovalType(
         "raw_without_text",
         "raw, without text",
-        "Images in which the spotter read no text.",
+        "Images in which the spotter read nothing.",
         "o",
         svg.MUTED,
         False,
@@ -54,7 +54,7 @@ REMOVAL_TYPES = (
     RemovalType(
         "random_all_removed",
         "random All-Emb. removal",
-        "Images with text, filled in where another image has its text: what filling in alone costs.",
+        "Images with text, filled in as another image has its text, off their own: what filling in alone costs.",
         "^",
         _ORANGE,
         False,
@@ -62,10 +62,11 @@ REMOVAL_TYPES = (
     RemovalType(
         "all_removed", "All-Emb. removal", "Images with text, all of it filled in.", "^", _ORANGE, True
     ),
+    RemovalType("raw_concurrent", "raw, concurrent", "Images with co-emb text, unchanged.", "D", _BLUE, True),
     RemovalType(
         "random_co_removed",
         "random Co-Emb. removal",
-        "Images with text, filled in where another image has its co-emb text.",
+        "Images with co-emb text, filled in as another such image has its co-emb text, off their own text.",
         "s",
         _BLUE,
         False,
@@ -83,6 +84,15 @@ RELATIVE_LABELS = {
     "rsa": "RSA = S(raw) - S(All-Emb. removed)",
     "rsc": "RSC = S(raw) - S(Co-Emb. removed)",
     "co_minus_all": "S(Co-Emb. removed) - S(All-Emb. removed)",
+}
+
+
+DIFFERENCE_LABELS = {
+    **RELATIVE_LABELS,
+    "raw_minus_random_all": "S(raw) - S(random All-Emb. removal)",
+    "raw_minus_random_co": "S(raw) - S(random Co-Emb. removal)",
+    "random_minus_all": "S(random All-Emb. removal) - S(All-Emb. removed)",
+    "random_minus_co": "S(random Co-Emb. removal) - S(Co-Emb. removed)",
 }
 
 

@@ -46,6 +46,11 @@ TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
             Quantity(
                 "without_caption_words", "Caption without a word", "Read, but with no word to look for."
             ),
+            Quantity(
+                "captions_not_cut",
+                "Of those, in a script without spaces",
+                "Words of Chinese, Japanese or Thai cannot be told unless spot_text.languages names the language.",
+            ),
             Quantity("images", "Total images", "What all rates below refer to: read, with a caption word."),
         ),
     ),
@@ -55,8 +60,15 @@ TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
             Quantity(
                 "images_with_text",
                 "Images with embedded text",
-                "The spotter reads at least one word in the image. Below the count: share of total images.",
+                "The spotter reads a letter or digit in the image. Below the count: share of total images.",
                 share_column="share_with_text",
+            ),
+            Quantity(
+                "images_with_unsure_text",
+                "Of those, with unsure text only",
+                "What is read is below the minimum confidence: it does not count for CoTR, nor is the image without "
+                "text. Below the count: share of total images.",
+                share_column="share_unsure_text",
             ),
             Quantity(
                 "images_with_co_emb_text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from spark_jobs.report import formatting
 from spark_jobs.report.content import RemovalContent, RemovalSample
 from spark_jobs.report.figures.text_removal import (
+    DIFFERENCE_LABELS,
     REMOVAL_TYPES,
     group_means,
     relative_histograms,
@@ -18,6 +20,7 @@ from spark_jobs.report.paper import TABLE_2
 from spark_jobs.report.sections.gallery import card
 
 Row = Mapping[str, Any]
+_NORMAL_95 = 1.96
 
 
 def text_removal_view(content: RemovalContent | None, key: str) -> dict[str, Any] | None:
@@ -64,7 +67,8 @@ def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]
             _table_row(kind.name, kind.label, meaning=kind.meaning, by_type=by_type) for kind in REMOVAL_TYPES
         ],
         "has_groups": any(formatting.number(row, "groups") for row in by_type.values()),
-        "sentences": _sentences(relative),
+        "sentences": [*_sentences(relative), *_hits(by_type)],
+        "differences": [_difference_row(name, label, relative) for name, label in DIFFERENCE_LABELS.items()],
         "by_group": group_means(clusters, key),
         "relative": relative_histograms(relative, key),
     }
@@ -72,7 +76,7 @@ def _model_view(content: RemovalContent, model: str, key: str) -> dict[str, Any]
 
 def _table_row(name: str, label: str, *, meaning: str, by_type: Mapping[str, Row]) -> dict[str, Any]:
     row = by_type.get(name)
-    published = TABLE_2[name]
+    published = TABLE_2.get(name)
     return {
         "label": label,
         "meaning": meaning,
@@ -82,7 +86,7 @@ def _table_row(name: str, label: str, *, meaning: str, by_type: Mapping[str, Row
             formatting.number(row, "mean_over_groups"), formatting.number(row, "spread_over_groups")
         ),
         "groups": formatting.count(formatting.number(row, "groups")),
-        "paper": _with_spread(published.mean, published.spread),
+        "paper": _with_spread(published.mean, published.spread) if published else formatting.MISSING,
     }
 
 
@@ -108,6 +112,38 @@ def _sentences(relative: Sequence[Row]) -> list[str]:
                 f"{-row['mean']:+.4f} on average; in {formatting.percent(row['share_below_zero'])} of them it rises."
             )
     return told
+
+
+def _hits(by_type: Mapping[str, Row]) -> list[str]:
+    """How far random removals could be kept off the images' own text."""
+    told = []
+    for name, what in (("random_all_removed", "All-Emb."), ("random_co_removed", "Co-Emb.")):
+        row = by_type.get(name)
+        hit = formatting.number(row, "images_hit")
+        if row is not None and hit is not None and row["images"]:
+            told.append(
+                f"Random {what} removals are kept off the image's own text where it leaves room: in "
+                f"{formatting.count(hit)} of {formatting.count(row['images'])} images some is hit all the same, "
+                f"{formatting.percent(row['mean_hit_share'])} of the text's area on average over all of them."
+            )
+    return told
+
+
+def _difference_row(name: str, label: str, relative: Sequence[Row]) -> dict[str, str]:
+    """One paired difference: its mean with the 95 % interval of the normal approximation."""
+    row = next((row for row in relative if row["relative_score"] == name), None)
+    mean, std = formatting.number(row, "mean"), formatting.number(row, "std")
+    images = formatting.number(row, "images") or 0
+    interval = formatting.MISSING
+    if mean is not None and std is not None:
+        half = _NORMAL_95 * std / math.sqrt(images)
+        interval = f"{mean - half:+.4f} to {mean + half:+.4f}"
+    return {
+        "label": label,
+        "images": formatting.count(images),
+        "mean": formatting.MISSING if mean is None else f"{mean:+.4f}",
+        "interval": interval,
+    }
 
 
 def _pair(sample: RemovalSample) -> dict[str, Any]:

@@ -33,7 +33,10 @@ OVERALL = {
     "images": 51_111,
     "not_spotted": 2_345,
     "without_caption_words": 865,
+    "captions_not_cut": 41,
     "images_with_text": 23_456,
+    "images_with_unsure_text": 1_234,
+    "share_unsure_text": 0.0247,
     "images_with_co_emb_text": 12_222,
     "share_with_text": 0.458923,
     "share_co_emb": 0.239127,
@@ -47,7 +50,7 @@ OVERALL = {
 }
 PRINTED = {
     "54,321", "51,111", "2,345", "865", "23,456", "12,222", "45.89%", "23.91%", "52.11%", "11.12%", "24.24%",
-    "20.17%", "43.96%", "2.14%", "4.66%",
+    "20.17%", "43.96%", "2.14%", "4.66%", "41", "1,234", "2.47%",
 }  # fmt: skip
 VOID_TAGS = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -21,6 +21,7 @@ from report_samples import Document, dataset, gallery_sample, page, table_rows
 from schemas.stat_relative_score import RELATIVE_SCORES
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
 from spark_jobs.report.figures.text_removal import (
+    DIFFERENCE_LABELS,
     RELATIVE_LABELS,
     REMOVAL_TYPES,
     group_means,
@@ -46,8 +47,9 @@ def pictures(document: str) -> list[np.ndarray]:
 
 def test_what_is_drawn_and_published_covers_the_tables_values() -> None:
     assert tuple(kind.name for kind in REMOVAL_TYPES) == REMOVAL_IMAGE_TYPES
-    assert tuple(TABLE_2) == REMOVAL_IMAGE_TYPES
-    assert tuple(RELATIVE_LABELS) == RELATIVE_SCORES
+    assert tuple(TABLE_2) == tuple(name for name in REMOVAL_IMAGE_TYPES if name != "raw_concurrent")
+    assert set(RELATIVE_LABELS) < set(DIFFERENCE_LABELS)
+    assert tuple(DIFFERENCE_LABELS) == RELATIVE_SCORES
     # Without colour a type is told by the form of its marker and by whether it is filled.
     assert len({(kind.marker, kind.filled) for kind in REMOVAL_TYPES}) == len(REMOVAL_TYPES)
 
@@ -64,6 +66,21 @@ def test_table_2_stands_beside_the_papers() -> None:
     ]
     assert rows["raw, without text"][-1] == ["0.3223", "±", "0.0078"]
     assert rows["random Co-Emb. removal"][-1] == ["0.3341", "±", "0.0051"]
+    assert rows["raw, concurrent"][1][0] == "0.3155"
+    assert rows["raw, concurrent"][-1] == ["n/a"]
+
+
+def test_paired_differences_stand_with_their_interval_and_hits_are_told() -> None:
+    row = next(row for row in relative_rows() if row["relative_score"] == "random_minus_co")
+    document = removal_page()
+
+    rows = table_rows(document)
+    half = 1.96 * row["std"] / 5_000**0.5
+    shown = " ".join(rows["S(random Co-Emb. removal) - S(Co-Emb. removed)"][-1])
+    assert shown == f"{row['mean'] - half:+.4f} to {row['mean'] + half:+.4f}"
+    assert rows["S(raw) - S(random Co-Emb. removal)"] == [["0"], ["n/a"], ["n/a"]]
+    text = Document(document).text
+    assert "in 37 of 10,006 images some is hit all the same, 1.23%" in text
 
 
 def test_without_clusters_the_groups_figures_are_missing_and_the_page_says_how_to_get_them() -> None:
