@@ -123,12 +123,13 @@ class _Grid:
         """Occupied cells of a box of that size, for each place of its upper left cell."""
         total = np.zeros((self.cells.shape[0] + 1, self.cells.shape[1] + 1), np.int64)
         total[1:, 1:] = self.cells.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-        return (
+        found: NDArray[np.int64] = (
             total[height:, width:]
             - total[:-height, width:]
             - total[height:, :-width]
             + total[:-height, :-width]
         )
+        return found
 
 
 def _shift(polygon: NDArray[np.float64], text: _Grid, taken: _Grid, *, reach: float) -> NDArray[np.float64]:
