@@ -9,8 +9,22 @@ import pandas as pd
 
 from schemas import cluster_assignments, text_removal_scores
 from schemas.text_removal_scores import DIFFERENCES, RANDOM_VARIANTS, VARIANTS
+from udfs.tokens import normalised_words
 
 FIELDS = text_removal_scores.TABLE.columns
+# Caption and spotted words with their confidence, by sample; None: text was not spotted.
+PAIRS = {
+    "a-parrot": ("NO 1 sale", [("NO", 0.9), ("1", 0.9)]),
+    "a-part": ("sale of shoes", [("SALE!", 0.8), ("open", 0.7), ("dim", 0.1)]),
+    "a-other": ("a dog", [("cat", 0.5)]),
+    "a-no-text": ("a hill", []),
+    "a-dim-only": ("a dim hill", [("dim", 0.1)]),
+    "a-no-caption": (None, [("word", 0.9)]),
+    "a-damaged": ("broken word", [("word", 0.9)]),
+    "a-unspotted": ("what it says", None),
+    "b-alone": ("alone at night", [("alone", 0.9)]),
+    "b-no-text": ("nothing", []),
+}
 
 
 def removal_row(number, model, *, run_key="r", **values):
@@ -107,3 +121,14 @@ def by_image_type(rows):
     return pd.DataFrame(found, columns=["model", "number", "type", "score", "hit"]).astype(
         {"score": "float64", "hit": "float64"}
     )
+
+
+def counted(name, confidence=0.3):
+    """Texts that overlap counts, with their place among the words."""
+    words = PAIRS[name][1] or []
+    return [(text, place) for place, (text, sure) in enumerate(words) if sure >= confidence]
+
+
+def used_words(name):
+    caption = set(normalised_words(PAIRS[name][0]))
+    return [(place, not caption.isdisjoint(normalised_words(text)), None) for text, place in counted(name)]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
-from removal_samples import assignments_frame, removal_row, scores_frame
+from removal_samples import PAIRS, counted, used_words
 
 from schemas import caption_overlap, images, samples, spotted_text, text_removal_scores
 from schemas.text_removal_scores import VARIANTS
@@ -16,34 +13,15 @@ from spark_jobs.clip_models import clip_of, clips_of
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.run_log import RunLog
-from spark_jobs.sql.steps import run_steps
-from spark_jobs.sql.text_removal import relative_score_steps, text_removal_steps
-from spark_jobs.stages.remove_text import run, with_donors
+from spark_jobs.stages.remove_text import run
 from spark_jobs.warehouse.tables import Tables
-from tests import removal_simulation as simulation
 from tests.builders import image_bytes
 from udfs.image_codec import DecodeLimits, decode
-from udfs.inpainting import InpaintParams, inpaint
 from udfs.placement import kept_off
-from udfs.text_removal import variant_polygons
-from udfs.tokens import normalised_words
 
 TABLE = text_removal_scores.TABLE
 MODELS = ("parrot-tiny/random-0", "parrot-tiny/random-1")
 DILATION, RADIUS = 2, 3
-# Caption and spotted words with their confidence, by sample; None: text was not spotted.
-PAIRS = {
-    "a-parrot": ("NO 1 sale", [("NO", 0.9), ("1", 0.9)]),
-    "a-part": ("sale of shoes", [("SALE!", 0.8), ("open", 0.7), ("dim", 0.1)]),
-    "a-other": ("a dog", [("cat", 0.5)]),
-    "a-no-text": ("a hill", []),
-    "a-dim-only": ("a dim hill", [("dim", 0.1)]),
-    "a-no-caption": (None, [("word", 0.9)]),
-    "a-damaged": ("broken word", [("word", 0.9)]),
-    "a-unspotted": ("what it says", None),
-    "b-alone": ("alone at night", [("alone", 0.9)]),
-    "b-no-text": ("nothing", []),
-}
 SIZES = {name: (60 + 7 * number, 80 - 5 * number) for number, name in enumerate(PAIRS)}
 
 
@@ -64,12 +42,6 @@ def polygon_of(name, place):
     _, height = SIZES[name]
     left, top = 1.5 + 20 * (place % 2), 0.0 if place < 2 else height - 12.0
     return [(left, top), (left + 17, top), (left + 17, top + 9.5), (left, top + 9.5)]
-
-
-def counted(name, confidence=0.3):
-    """Texts that overlap counts, with their place among the words."""
-    words = PAIRS[name][1] or []
-    return [(text, place) for place, (text, sure) in enumerate(words) if sure >= confidence]
 
 
 @pytest.fixture
@@ -148,11 +120,6 @@ def overlap_row(name, key):
     if PAIRS[name][1] is None:
         return {**key, "status": "skipped", "error": "spot_text: damaged"}
     return {**key, "used_words": used_words(name), "text_detected": bool(PAIRS[name][1])}
-
-
-def used_words(name):
-    caption = set(normalised_words(PAIRS[name][0]))
-    return [(place, not caption.isdisjoint(normalised_words(text)), None) for text, place in counted(name)]
 
 
 def rows_of(spark, config):
@@ -287,142 +254,6 @@ def test_retried_rows_get_the_donors_of_the_whole_shard_and_nothing_else_changes
     assert mended["score_random_all_removed"] is not None
     del before["a-damaged", MODELS[0]]
     assert after == before
-
-
-def inputs_of(spark, order):
-    rows = []
-    for name in order:
-        words = [(text, sure, [(0.0, 0.0)], 0) for text, sure in PAIRS[name][1] or []]
-        rows.append((name[0], name, words, [("", 0.5, [(0.0, 0.0)])], used_words(name), 10, 10))
-    return spark.createDataFrame(rows, joined_type())
-
-
-def joined_type():
-    words, lines, used = (
-        table.schema[name].dataType.simpleString()
-        for table, name in (
-            (spotted_text.TABLE, "words"),
-            (spotted_text.TABLE, "lines"),
-            (caption_overlap.TABLE, "used_words"),
-        )
-    )
-    return (
-        f"shard_id string, sample_id string, words {words}, lines {lines}, used_words {used}, "
-        "text_width int, text_height int"
-    )
-
-
-def donors(frame, seed=0, *, kind="donor"):
-    rows = (
-        with_donors(frame, seed=seed).select("sample_id", F.col(f"{kind}.sample_id").alias("donor")).collect()
-    )
-    assert len(rows) == len(PAIRS)
-    return {row["sample_id"]: row["donor"] for row in rows}
-
-
-def test_donors_form_a_ring_that_does_not_depend_on_the_order_of_rows(spark):
-    found = donors(inputs_of(spark, PAIRS))
-    assert donors(inputs_of(spark, reversed(PAIRS)).repartition(5)) == found
-    with_text = {name for name in PAIRS if name.startswith("a-") and counted(name)}
-    assert {name for name, donor in found.items() if donor is not None} == with_text
-    assert ring_of(found) == with_text
-    assert any(donors(inputs_of(spark, PAIRS), seed=seed) != found for seed in (1, 2, 3))
-
-
-def ring_of(found):
-    ring, name = [], "a-parrot"
-    while name not in ring:
-        ring.append(name)
-        name = found[name]
-    return set(ring)
-
-
-def test_donors_and_receivers_of_co_emb_text_are_concurrent(spark):
-    found = donors(inputs_of(spark, PAIRS), kind="co_donor")
-    concurrent = {
-        name
-        for name in PAIRS
-        if name.startswith("a-") and any(is_co_emb for _, is_co_emb, _ in used_words(name))
-    }
-    assert concurrent == {"a-parrot", "a-part", "a-damaged"}
-    assert {name for name, donor in found.items() if donor is not None} == concurrent
-    assert ring_of(found) == concurrent
-
-
-@pytest.mark.oracle("stat_relative_score")
-def test_a_planted_effect_is_recovered_by_the_paired_differences_within_their_interval(spark):
-    """Donors, polygons, differences and statistics of the stage, over a population that a rule scores."""
-    population = {sample.name: sample for sample in simulation.population(240, seed=9)}
-    rows = [
-        (
-            "s", name,
-            [("w", 0.9, points_of(line), number) for number, line in enumerate(sample.lines)],
-            [("w", 0.9, points_of(line)) for line in sample.lines],
-            [(number, number < len(sample.co_emb), None) for number in range(len(sample.lines))],
-            simulation.WIDTH, simulation.HEIGHT,
-        )
-        for name, sample in population.items()
-    ]  # fmt: skip
-    scored = []
-    for row in with_donors(spark.createDataFrame(rows, joined_type()), seed=0).collect():
-        scores = simulation.scores_of(population[row["sample_id"]], row.asDict(recursive=True))
-        shares = {f"mask_share_{name}": 0.1 for name in scores if name != "raw"}
-        scored.append({f"score_{name}": value for name, value in scores.items()} | shares)
-    frame = scores_frame(spark, [removal_row(place, "rule", **row) for place, row in enumerate(scored)])
-    found = {
-        row["relative_score"]: row
-        for row in run_steps(spark, relative_score_steps(), {"scores": frame}).collect()
-    }
-    types = {
-        row["image_type"]: row["images"]
-        for row in run_steps(
-            spark, text_removal_steps(), {"scores": frame, "assignments": assignments_frame(spark, [])}
-        ).collect()
-    }
-    concurrent = sum(bool(sample.co_emb) for sample in population.values())
-    assert types["raw_concurrent"] == types["random_co_removed"] == types["co_removed"] == concurrent
-    assert types["raw_with_text"] == types["random_all_removed"] == len(population)
-    row = found["random_minus_co"]
-    assert row["images"] == concurrent > 100
-    half = 1.96 * row["std"] / math.sqrt(row["images"])
-    assert row["mean"] - half < simulation.EFFECT < row["mean"] + half
-    assert half < 0.1 * simulation.EFFECT
-    # As it was: other images, and polygons on the text.
-    assert simulation.before(list(population.values())) < 0.75 * simulation.EFFECT
-
-
-def points_of(line):
-    return [(float(x), float(y)) for x, y in line]
-
-
-def test_a_letter_between_two_words_of_a_reading_is_gone_and_an_unsure_reading_stays(spark):
-    """A spotter cuts words by character share: a wide letter may lie between two of them, in neither."""
-    pixels = np.full((60, 120, 3), 200, np.uint8)
-    between, unsure = (slice(10, 20), slice(46, 54)), (slice(40, 50), slice(20, 40))
-    pixels[between] = 0
-    pixels[10:20, 20:40] = pixels[10:20, 60:80] = 0
-    pixels[unsure] = 90
-    line, dim_line = box(15, 8, 85, 22), box(15, 38, 45, 52)
-    words = [
-        ("Big", 0.9, box(15, 8, 44, 22), 0),
-        ("sale", 0.9, box(56, 8, 85, 22), 0),
-        ("dim", 0.1, dim_line, 1),
-    ]
-    lines = [("Big sale", 0.9, line), ("dim", 0.1, dim_line)]
-    rows = [("s", "a", words, lines, [(0, False, None), (1, True, None)], 120, 60)]
-    (row,) = with_donors(spark.createDataFrame(rows, joined_type()), seed=0).collect()
-    found = variant_polygons(row.asDict(recursive=True), width=120, height=60)
-    assert {name: len(polygons) for name, polygons in found.items()} == {"all_removed": 1, "co_removed": 1}
-    filled = inpaint(pixels, found["all_removed"], InpaintParams())
-    assert (filled[between] > 190).all()
-    assert (filled[unsure] == 90).all()
-    without_co = inpaint(pixels, found["co_removed"], InpaintParams())
-    assert (without_co[between] == 0).all()
-    assert not (without_co[12:18, 60:78] == 0).any()
-
-
-def box(left, top, right, bottom):
-    return [(float(x), float(y)) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
 
 
 def test_noise_does_not_take_the_place_of_a_real_models_scores(spark, config):
