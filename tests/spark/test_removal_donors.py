@@ -78,7 +78,6 @@ def test_donors_and_receivers_of_co_emb_text_are_concurrent(spark):
     assert ring_of(found) == concurrent
 
 
-@pytest.mark.oracle("stat_relative_score")
 def test_a_planted_effect_is_recovered_by_the_paired_differences_within_their_interval(spark):
     """Donors, polygons, differences and statistics of the stage, over a population that a rule scores."""
     population = {sample.name: sample for sample in simulation.population(240, seed=9)}

@@ -201,7 +201,7 @@ def test_scores_equal_a_plain_loop_whatever_the_batches(spark, config, files, tm
                 share = shares.get(variant)
                 assert row[f"mask_share_{variant}"] == (None if share is None else pytest.approx(share))
             assert_differences(row)
-    assert compared == 2 * 22
+    assert compared == 2 * 19
     assert found["a-no-caption", MODELS[0]]["co_donor_id"] is None
     assert counted(found["a-part", MODELS[0]]["co_donor_id"])
     assert not np.isclose(found["a-part", MODELS[0]]["score_raw"], found["a-part", MODELS[1]]["score_raw"])
