@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from pyspark.sql import functions as F
 from removal_samples import PAIRS, assignments_frame, counted, removal_row, scores_frame, used_words
 
