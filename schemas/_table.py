@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyspark.sql.types import DataType, StringType, StructField, StructType
+from pyspark.sql.types import DataType, DoubleType, StringType, StructField, StructType
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,16 @@ def statistic_table(
         schema=StructType([SAMPLE_KEY[0], *columns, *PROVENANCE]),
         key=("dataset", *key, "run_key"),
     )
+
+
+def interval(name: str) -> list[StructField]:
+    """Columns `NAME_low` and `NAME_high`: the ends of the number's 95 % interval."""
+    return [
+        column(f"{name}_low", DoubleType(), f"Lower end of the 95 % interval of {name}; null without one"),
+        column(f"{name}_high", DoubleType(), f"Upper end of the 95 % interval of {name}; null without one"),
+    ]
+
+
+def with_interval(name: str, comment: str) -> list[StructField]:
+    """A number's column and those of its interval."""
+    return [column(name, DoubleType(), comment), *interval(name)]

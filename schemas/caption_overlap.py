@@ -25,6 +25,11 @@ TABLE = sample_table(
         ),
         column("co_emb_words", _WORDS, "Caption words that the picture shows too (co-emb text)"),
         column(
+            "spotted_words",
+            _WORDS,
+            "Distinct normalised words of the spotted words that count, in reading order",
+        ),
+        column(
             "text_detected",
             BooleanType(),
             "Whether the spotter read a letter or digit, at or above the detection confidence",

@@ -37,6 +37,7 @@ TABLE = TableSpec(
                 "Place in the vocabulary from 1: by count, highest first, then by gram (code points)",
                 nullable=False,
             ),
+            column("bpe_tokens", IntegerType(), "Tokens that CLIP's byte-pair encoding makes of the gram"),
             *STATUS,
             *PROVENANCE,
         ]

@@ -18,7 +18,7 @@ TABLE = statistic_table(
         ),
         column("low", DoubleType(), "Lower end of the bin", nullable=False),
         column("high", DoubleType(), "Upper end of the bin", nullable=False),
-        column("images", LongType(), "Images with a score in it", nullable=False),
+        column("images", LongType(), "Images with a caption word and a score in it", nullable=False),
     ],
     key=("model", "image_type", "bin"),
 )

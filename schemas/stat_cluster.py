@@ -1,8 +1,8 @@
 """Table `stat_cluster`: image types and scores by cluster and by group of clusters."""
 
-from pyspark.sql.types import DoubleType, IntegerType, LongType, StringType
+from pyspark.sql.types import IntegerType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_cluster",
@@ -30,12 +30,12 @@ TABLE = statistic_table(
             "Images with co-embedded text (parrot captions)",
             nullable=False,
         ),
-        column("share_no_text", DoubleType(), "images_no_text / images"),
-        column("share_text_not_concurrent", DoubleType(), "images_text_not_concurrent / images"),
-        column("share_concurrent", DoubleType(), "images_concurrent / images"),
-        column("cotr", DoubleType(), "Mean CoTR over images, no-text images counted 0"),
-        column("scored", LongType(), "Samples with a CLIP score", nullable=False),
-        column("mean_clip_score", DoubleType(), "Mean CLIP score over the scored samples"),
+        *with_interval("share_no_text", "images_no_text / images"),
+        *with_interval("share_text_not_concurrent", "images_text_not_concurrent / images"),
+        *with_interval("share_concurrent", "images_concurrent / images"),
+        *with_interval("cotr", "Mean CoTR over images, no-text images counted 0"),
+        column("scored", LongType(), "Of the images: those with a CLIP score", nullable=False),
+        *with_interval("mean_clip_score", "Mean CLIP score over the scored images"),
     ],
     key=("level", "cluster_id"),
 )

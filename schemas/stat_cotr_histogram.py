@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import DoubleType, IntegerType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_cotr_histogram",
@@ -19,6 +19,10 @@ TABLE = statistic_table(
         column("high", DoubleType(), "Upper end of the bin, 0 to 1", nullable=False),
         column("images", LongType(), "Images: text spotted and caption has a word", nullable=False),
         column("images_with_text", LongType(), "Of these: images with embedded text", nullable=False),
+        *with_interval(
+            "mean_caption_words",
+            "Mean number of distinct caption words of the images with text; null without one",
+        ),
     ],
     key=("measure", "bin"),
 )

@@ -1,8 +1,8 @@
 """Table `stat_overall`: the paper's Table 1 for each dataset."""
 
-from pyspark.sql.types import DoubleType, LongType
+from pyspark.sql.types import LongType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_overall",
@@ -45,17 +45,21 @@ TABLE = statistic_table(
             "Images with co-embedded text (parrot captions)",
             nullable=False,
         ),
-        column("share_with_text", DoubleType(), "images_with_text / images"),
-        column("share_unsure_text", DoubleType(), "images_with_unsure_text / images"),
-        column("share_co_emb", DoubleType(), "images_with_co_emb_text / images"),
-        column("share_co_emb_of_text", DoubleType(), "images_with_co_emb_text / images_with_text"),
-        column("cotr_in_total", DoubleType(), "Mean CoTR over images, no-text images counted 0"),
-        column("cotr_with_text", DoubleType(), "Mean CoTR over images with text"),
-        column("fuzzy_cotr_in_total", DoubleType(), "Mean fuzzy CoTR over images, no-text images counted 0"),
-        column("fuzzy_cotr_with_text", DoubleType(), "Mean fuzzy CoTR over images with text"),
-        column("cotr_verbatim_in_total", DoubleType(), "Mean verbatim CoTR (Algorithm 1) over images"),
         column(
-            "cotr_verbatim_with_text", DoubleType(), "Mean verbatim CoTR (Algorithm 1) over images with text"
+            "images_with_verbatim_co_emb_text",
+            LongType(),
+            "Images with text that hold a caption word as Algorithm 1 reads it: str.split(), case kept",
         ),
+        *with_interval("share_with_text", "images_with_text / images"),
+        *with_interval("share_unsure_text", "images_with_unsure_text / images"),
+        *with_interval("share_co_emb", "images_with_co_emb_text / images"),
+        *with_interval("share_co_emb_of_text", "images_with_co_emb_text / images_with_text"),
+        *with_interval("share_verbatim_of_text", "images_with_verbatim_co_emb_text / images_with_text"),
+        *with_interval("cotr_in_total", "Mean CoTR over images, no-text images counted 0"),
+        *with_interval("cotr_with_text", "Mean CoTR over images with text"),
+        *with_interval("fuzzy_cotr_in_total", "Mean fuzzy CoTR over images, no-text images counted 0"),
+        *with_interval("fuzzy_cotr_with_text", "Mean fuzzy CoTR over images with text"),
+        *with_interval("cotr_verbatim_in_total", "Mean verbatim CoTR (Algorithm 1) over images"),
+        *with_interval("cotr_verbatim_with_text", "Mean verbatim CoTR (Algorithm 1) over images with text"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 from schemas.text_removal_scores import DIFFERENCES
 
 RELATIVE_SCORES = tuple(DIFFERENCES)
@@ -29,9 +29,9 @@ TABLE = statistic_table(
             nullable=False,
         ),
         column("images", LongType(), "Images with this relative score", nullable=False),
-        column("mean", DoubleType(), "Mean; null without an image"),
+        *with_interval("mean", "Mean; null without an image"),
         column("std", DoubleType(), "Sample standard deviation; null below two images"),
-        column("p05", DoubleType(), "5th percentile"),
+        column("p05", DoubleType(), "5th percentile of the values, rounded to 4 digits before"),
         column("p25", DoubleType(), "25th percentile"),
         column("p50", DoubleType(), "Median"),
         column("p75", DoubleType(), "75th percentile"),
@@ -42,7 +42,7 @@ TABLE = statistic_table(
             "Images below 0; of rsa and rsc: the CLIP score rises when the text is removed",
             nullable=False,
         ),
-        column("share_below_zero", DoubleType(), "images_below_zero / images"),
+        *with_interval("share_below_zero", "images_below_zero / images"),
         column("histogram", ArrayType(BIN), "Bins that hold an image, from low to high", nullable=False),
     ],
     key=("model", "relative_score"),

@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import DoubleType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_synthetic_text",
@@ -20,17 +20,22 @@ TABLE = statistic_table(
             "grouping",
             StringType(),
             "all; frequency: bands of the gram's count (decades); length: bands of its number of characters "
-            "(a 2-gram's blank counted)",
+            "(a 2-gram's blank counted); tokens: its number of CLIP's BPE tokens",
             nullable=False,
         ),
         column(
-            "band_from", LongType(), "Lowest count or length of the band; 0 for grouping all", nullable=False
+            "band_from",
+            LongType(),
+            "Lowest count, length or number of tokens of the band; 0 for grouping all",
+            nullable=False,
         ),
-        column("band_to", LongType(), "Highest count or length of the band; null: no upper end"),
+        column(
+            "band_to", LongType(), "Highest count, length or number of tokens of the band; null: no upper end"
+        ),
         column("grams", LongType(), "Grams with a score", nullable=False),
         column("images", LongType(), "Rendered images with a score: grams times styles", nullable=False),
         column("grams_overflowing", LongType(), "Of the grams: wider than the canvas", nullable=False),
-        column("mean", DoubleType(), "Sync score: mean cosine of rendered gram and gram, over the images"),
+        *with_interval("mean", "Sync score: mean cosine of rendered gram and gram, over the images"),
         column("std", DoubleType(), "Sample standard deviation over the images; null for a single one"),
     ],
     key=("model", "vocabulary", "style", "grouping", "band_from"),

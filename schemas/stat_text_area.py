@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import DoubleType, IntegerType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_text_area",
@@ -23,7 +23,7 @@ TABLE = statistic_table(
             "Images with co-emb text, a caption word and a score",
             nullable=False,
         ),
-        column("mean", DoubleType(), "Mean CLIP score"),
+        *with_interval("mean", "Mean CLIP score"),
         column("p05", DoubleType(), "5th percentile of the scores, rounded to 4 digits before"),
         column("p25", DoubleType(), "25th percentile"),
         column("p50", DoubleType(), "Median"),

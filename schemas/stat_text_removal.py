@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import DoubleType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 REMOVAL_IMAGE_TYPES = (
     "raw_without_text",
@@ -23,16 +23,15 @@ TABLE = statistic_table(
         column("model", StringType(), "open_clip model and weights", nullable=False),
         column("image_type", StringType(), ", ".join(REMOVAL_IMAGE_TYPES), nullable=False),
         column("images", LongType(), "Images of this type with a score", nullable=False),
-        column("mean", DoubleType(), "Mean CLIP score over the images; null without one"),
+        *with_interval("mean", "Mean CLIP score over the images; null without one"),
         column("std", DoubleType(), "Sample standard deviation over the images; null below two"),
         column(
             "groups",
             LongType(),
             "Groups of clusters that hold such an image; null without clusters or images",
         ),
-        column(
+        *with_interval(
             "mean_over_groups",
-            DoubleType(),
             "Unweighted mean of the groups' means; samples without a group are left out; null without groups",
         ),
         column(

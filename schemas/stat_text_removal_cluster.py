@@ -1,8 +1,8 @@
 """Table `stat_text_removal_cluster`: text removal by cluster and by group of clusters (paper's Fig. 5, left)."""
 
-from pyspark.sql.types import DoubleType, IntegerType, LongType, StringType
+from pyspark.sql.types import IntegerType, LongType, StringType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
 
 TABLE = statistic_table(
@@ -19,7 +19,7 @@ TABLE = statistic_table(
         column("model", StringType(), "open_clip model and weights of the scores", nullable=False),
         column("image_type", StringType(), ", ".join(REMOVAL_IMAGE_TYPES), nullable=False),
         column("images", LongType(), "Images of this type with a score", nullable=False),
-        column("mean", DoubleType(), "Mean CLIP score over the images; null without one"),
+        *with_interval("mean", "Mean CLIP score over the images; null without one"),
     ],
     key=("level", "cluster_id", "model", "image_type"),
 )

@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType
 
-from schemas._table import column, statistic_table
+from schemas._table import column, statistic_table, with_interval
 
 TABLE = statistic_table(
     "stat_word_area",
@@ -24,7 +24,7 @@ TABLE = statistic_table(
             nullable=False,
         ),
         column("share", DoubleType(), "words over all words that are co-emb text (or over all that are not)"),
-        column("mean_area_ratio", DoubleType(), "Mean area ratio of the words in it; null without words"),
+        *with_interval("mean_area_ratio", "Mean area ratio of the words in it; null without words"),
     ],
     key=("co_emb", "bin"),
 )

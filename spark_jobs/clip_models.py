@@ -24,7 +24,7 @@ _RANDOM_SEED = re.compile(r"random-(\d+)")
 _RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
 _RANDOM_WEIGHTS_NOTE = (
     "CLIP scores mean nothing: {model} has random weights. Name a real model with "
-    "`--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k` (or a checkpoint file)"
+    "`--set embed.model=ViT-B-32 --set embed.pretrained=openai` (the paper's) or a checkpoint file"
 )
 _A_MODEL = Question("model of a row", version=1)
 

@@ -34,8 +34,12 @@ class Stage:
 # Tables of published numbers: `statistics` writes them all, the report shows them all.
 STATISTICS = (
     "stat_overall",
+    "stat_chance",
     "stat_clip_score",
+    "stat_score_filter",
+    "stat_curation_score",
     "stat_cluster",
+    "stat_cluster_top",
     "stat_synthetic_text",
     "stat_cotr_histogram",
     "stat_clip_score_histogram",

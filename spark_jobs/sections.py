@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+StopWords = Literal[
+    "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian",
+    "portuguese", "russian", "spanish", "swedish", "turkish",
+]  # fmt: skip
 
 
 class Section(BaseModel):
@@ -117,7 +121,9 @@ class EmbedConfig(Section):
 class ClusterConfig(Section):
     """Stage `cluster`: PCA, k-means and the merge of clusters into groups. What is null follows the preset.
 
-    `paper` is k 4000, 256 dimensions, 300 iterations, 10 redos, seed 42, 100 groups; it needs 156,000 vectors.
+    `paper` is k 4000, 256 dimensions, 300 iterations, 10 redos, seed 42, 100 groups; it needs 156,000 vectors. What
+    differs: the paper fits on all of LAION-400M, with 10,000 to 200,000 points per centroid, here `sample_size` and
+    `max_points_per_centroid` allow a million vectors, and 39 to 256 points.
     """
 
     preset: Literal["auto", "paper"] = Field(
@@ -291,6 +297,11 @@ class RenderTextConfig(Section):
 
 class StatisticsConfig(Section):
     """Stage `statistics`: the published quantities."""
+
+    stop_words: tuple[StopWords, ...] = Field(
+        ("english",),
+        description="Languages whose stop words (Spark's lists) are left out where content words are compared",
+    )
 
 
 class ReportConfig(Section):

@@ -14,7 +14,7 @@ from schemas import TABLES, subset_members, subsets
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import maker_of
 from spark_jobs.runner.progress import output_console
-from spark_jobs.sql.statistics import mean
+from spark_jobs.sql.intervals import mean
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
 from spark_jobs.subsets.measures import KEY, MEASURE_TABLES

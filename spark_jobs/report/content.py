@@ -51,6 +51,10 @@ FIGURE_TABLES = (
     "stat_text_area",
     "stat_text_area_score",
     "stat_word_area",
+    "stat_chance",
+    "stat_score_filter",
+    "stat_curation_score",
+    "stat_cluster_top",
 )
 """Tables that the paper's figures are drawn from."""
 
@@ -217,6 +221,7 @@ class DatasetContent:
         text_removal: What removing its text does to the scores; None where none was removed.
         subsets: Rows of `subsets`, by id.
         trained: Rows of `evaluation_results` of models trained on it, with subset, seed and recipe.
+        settings: Parameters that its current tables were made with, by table.
     """
 
     name: str
@@ -232,6 +237,7 @@ class DatasetContent:
     text_removal: RemovalContent | None = None
     subsets: tuple[Mapping[str, Any], ...] = ()
     trained: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

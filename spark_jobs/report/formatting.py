@@ -41,3 +41,41 @@ def score(value: float | None) -> str:
 def ratio(part: float | None, whole: float | None) -> float | None:
     """`part / whole`; None where either is missing or the whole is 0."""
     return None if part is None or not whole else part / whole
+
+
+FEW = 30
+"""Fewer images than this are marked: their intervals say nearly nothing."""
+
+
+def ends(row: Mapping[str, Any] | None, name: str) -> tuple[float, float] | None:
+    """The 95 % interval that stands beside a number; None where there is none."""
+    low, high = number(row, f"{name}_low"), number(row, f"{name}_high")
+    return None if low is None or high is None else (low, high)
+
+
+def percent_interval(row: Mapping[str, Any] | None, name: str) -> str | None:
+    """The interval of a share: `33.12` to `39.80%`, with a dash; None where there is none."""
+    found = ends(row, name)
+    return (
+        None
+        if found is None
+        else f"{found[0] * 100:,.2f}\N{EN DASH}{found[1] * 100:,.2f}%".replace("-", "\N{MINUS SIGN}")
+    )
+
+
+def score_interval(row: Mapping[str, Any] | None, name: str) -> str | None:
+    """The interval of a CLIP score: `0.2911 to 0.3107`; None where there is none."""
+    found = ends(row, name)
+    return None if found is None else f"{score(found[0])} to {score(found[1])}"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, with its sign: `+12.30`."""
+    known = finite(difference)
+    return MISSING if known is None else f"{known * 100:+,.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def points_interval(row: Mapping[str, Any] | None, name: str) -> str | None:
+    """The interval of a difference of shares: `+9.80 to +14.81`; None where there is none."""
+    found = ends(row, name)
+    return None if found is None else f"{points(found[0])} to {points(found[1])}"

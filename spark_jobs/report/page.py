@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,15 +15,17 @@ from spark_jobs.report.content import (
     IMAGE_TYPES,
     DatasetContent,
     GallerySample,
-    ImageType,
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.figures.distributions import TypeShares, clip_score_boxes, image_type_bars
+from spark_jobs.report.figures.distributions import TypeShares, image_type_bars
 from spark_jobs.report.sections import summary
+from spark_jobs.report.sections.chance import chance_views
+from spark_jobs.report.sections.clip_scores import SCORE_COLUMNS, curation_views, score_views
 from spark_jobs.report.sections.clusters import cluster_view
 from spark_jobs.report.sections.gallery import Card, card
 from spark_jobs.report.sections.paper_figures import figure_views
+from spark_jobs.report.sections.settings import differing, settings_table
 from spark_jobs.report.sections.subsets import subset_views
 from spark_jobs.report.sections.synthetic_text import SYNC_COLUMNS, published_rows, synthetic_text_views
 from spark_jobs.report.sections.table_1 import TABLE_1
@@ -37,17 +39,6 @@ _ERROR_CHARACTERS = 300
 # What HTML has no place for: C0 and C1 controls but tab, line feed and carriage return; lone surrogates,
 # which UTF-8 cannot write; non-characters.
 _NOT_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-
-
-SCORE_COLUMNS = {
-    "mean": "mean",
-    "std": "std",
-    "p05": "p05",
-    "p25": "p25",
-    "p50": "median",
-    "p75": "p75",
-    "p95": "p95",
-}
 
 
 def render(content: ReportContent) -> str:
@@ -90,6 +81,8 @@ def render(content: ReportContent) -> str:
         swapped=[profile for profile in paper.PROFILES if profile.rates_swapped],
         type_bars=image_type_bars([*bars, paper_bar]),
         figures=figure_views(content.datasets),
+        settings=settings_table(content.datasets),
+        differing=differing(content.datasets),
         run_keys={name: key[:_RUN_KEY_CHARACTERS] for name, key in content.generation.run_keys.items()},
         score_columns=list(SCORE_COLUMNS.values()),
         missing=formatting.MISSING,
@@ -141,11 +134,13 @@ def _dataset_view(dataset: DatasetContent, index: int, warehouse: str) -> dict[s
     return {
         "id": f"dataset-{index + 1}",
         "name": dataset.name,
-        "sentence": summary.sentence(dataset.overall),
-        "headlines": summary.headlines(dataset.overall),
+        "sentence": summary.sentence(dataset.overall, dataset.figures.get("stat_chance", ())),
+        "headlines": summary.headlines(dataset.overall, dataset.figures.get("stat_chance", ())),
+        "chance": chance_views(dataset.figures.get("stat_chance", ())),
         "next_steps": summary.next_steps(dataset, warehouse),
         "notes": [*dataset.notes, *_gaps(dataset)],
-        "scores": _score_views(dataset, index),
+        "scores": score_views(dataset, index),
+        "curation": curation_views(dataset.figures.get("stat_curation_score", ())),
         "accounts": [_account_view(account) for account in dataset.accounts],
         "errors": [
             {"stage": error.stage, "rows": formatting.count(error.rows), "error": _cut(error.error)}
@@ -177,29 +172,6 @@ def _gaps(dataset: DatasetContent) -> list[str]:
     if formatting.number(row, "images") and formatting.number(row, "images_with_text") == 0:
         gaps.append("No image shows text, so means over images with text do not exist.")
     return gaps
-
-
-def _score_views(dataset: DatasetContent, index: int) -> list[dict[str, Any]]:
-    by_model: dict[str, list[Mapping[str, Any]]] = {}
-    for row in dataset.clip_scores:
-        by_model.setdefault(str(row["model"]), []).append(row)
-    return [
-        {
-            "model": model,
-            "figure": clip_score_boxes(rows, f"{index}-{number}"),
-            "rows": [_score_row(image_type, rows) for image_type in IMAGE_TYPES],
-        }
-        for number, (model, rows) in enumerate(sorted(by_model.items()))
-    ]
-
-
-def _score_row(image_type: ImageType, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    row = next((row for row in rows if row["image_type"] == image_type.name), None)
-    return {
-        "image_type": image_type,
-        "images": formatting.count(formatting.number(row, "images") or 0),
-        "values": [formatting.score(formatting.number(row, column)) for column in SCORE_COLUMNS],
-    }
 
 
 def _account_view(account: StageAccount) -> dict[str, Any]:

@@ -103,3 +103,17 @@ TABLE_2 = {
     "co_removed": PublishedScore(0.2993, 0.0146),
 }
 """Scores of OpenAI's CLIP ViT-B-32 on LAION-2B, by image type of the text removal."""
+
+AVERAGE_SCORES = {
+    "rsa_lt_0": 0.319,
+    "rsa_ge_0": 0.339,
+    "rsa_ge_0.1": 0.351,
+    "rsa_ge_0.2": 0.360,
+    "rsa_ge_0.3": 0.376,
+    "rsc_lt_0": 0.326,
+    "rsc_ge_0": 0.345,
+    "rsc_ge_0.1": 0.354,
+    "rsc_ge_0.2": 0.364,
+    "rsc_ge_0.3": 0.380,
+}
+"""Mean raw CLIP score (Avg.S) of the subsets of Tables 5 and 6 by the built-in subset's id; OpenAI's ViT-B-32."""

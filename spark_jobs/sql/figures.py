@@ -5,7 +5,8 @@ Images are those of `overall_steps`: text was spotted and the caption has a word
 
 from __future__ import annotations
 
-from spark_jobs.sql.statistics import mean
+from spark_jobs.sql.intervals import mean, mean_bounds
+from spark_jobs.sql.statistics import PROFILED, quantiles
 from spark_jobs.sql.steps import Step
 
 COTR_BINS = 20
@@ -16,26 +17,30 @@ MOST_WORDS = 50
 AREA_LIMITS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 # Products of doubles miss whole numbers by their last digit (0.55 * 20); no rate lies that close to an end.
 _DIGITS = 9
-_PROFILED = "overlap.status = 'ok' AND size(overlap.caption_words) > 0"
 
 
 def cotr_histogram_steps() -> list[Step]:
-    """Distribution of CoTR, verbatim CoTR and fuzzy CoTR, from `overlap`; every bin has a row."""
+    """Distribution of CoTR, verbatim CoTR and fuzzy CoTR with the captions' lengths, from `overlap`.
+
+    Every bin has a row. Lengths are those of captions of images with text, as the paper's CoTR subsets are.
+    """
     measures = ", ".join(f"'{name}', {name}" for name in COTR_MEASURES)
     names = ", ".join(f"'{name}'" for name in COTR_MEASURES)
     return [
         Step(
             "image_rates",
             f"""
-            SELECT image_type, stack({len(COTR_MEASURES)}, {measures}) AS (measure, rate)
-            FROM {{overlap}} AS overlap WHERE {_PROFILED}
+            SELECT image_type, IF(image_type <> 'no_text', size(caption_words), NULL) AS words,
+                   stack({len(COTR_MEASURES)}, {measures}) AS (measure, rate)
+            FROM {{overlap}} AS overlap WHERE {PROFILED}
             """,
         ),
         Step(
             "rate_bins",
             f"""
             SELECT measure, CAST(ceil(round(rate * {COTR_BINS}, {_DIGITS})) AS INT) AS bin,
-                   count(*) AS images, count_if(image_type <> 'no_text') AS images_with_text
+                   count(*) AS images, count_if(image_type <> 'no_text') AS images_with_text,
+                   {mean("words")} AS mean_caption_words, {mean_bounds("words", "mean_caption_words")}
             FROM {{image_rates}} WHERE rate IS NOT NULL GROUP BY measure, 2
             """,
         ),
@@ -44,7 +49,8 @@ def cotr_histogram_steps() -> list[Step]:
             f"""
             SELECT measure, bin,
                    greatest(bin - 1, 0) / {COTR_BINS} AS low, bin / {COTR_BINS} AS high,
-                   coalesce(images, 0L) AS images, coalesce(images_with_text, 0L) AS images_with_text
+                   coalesce(images, 0L) AS images, coalesce(images_with_text, 0L) AS images_with_text,
+                   mean_caption_words, mean_caption_words_low, mean_caption_words_high
             FROM (SELECT explode(array({names})) AS measure)
             CROSS JOIN (SELECT explode(sequence(0, {COTR_BINS})) AS bin)
             LEFT JOIN {{rate_bins}} USING (measure, bin)
@@ -62,7 +68,7 @@ def clip_score_histogram_steps() -> list[Step]:
             SELECT embeddings.model, overlap.image_type, {_score_bin("embeddings.clip_score")} AS bin,
                    count(*) AS images
             FROM {{overlap}} AS overlap JOIN {{embeddings}} AS embeddings USING (shard_id, sample_id)
-            WHERE overlap.image_type IS NOT NULL AND embeddings.clip_score IS NOT NULL
+            WHERE {PROFILED} AND embeddings.clip_score IS NOT NULL
             GROUP BY 1, 2, 3
             """,
         ),
@@ -83,28 +89,24 @@ def caption_words_steps() -> list[Step]:
                    least(size(co_emb_words), {MOST_WORDS}) AS co_emb_words,
                    count(*) AS images, count_if(image_type <> 'no_text') AS images_with_text,
                    count_if(size(co_emb_words) = size(caption_words)) AS images_fully_parroted
-            FROM {{overlap}} AS overlap WHERE {_PROFILED} GROUP BY 1, 2
+            FROM {{overlap}} AS overlap WHERE {PROFILED} GROUP BY 1, 2
             """,
         )
     ]
 
 
 def text_area_steps() -> list[Step]:
-    """CLIP score by the area that co-emb words cover, from `overlap` and `embeddings` (Fig. 4b).
-
-    Percentiles are exact and independent of the order of rows, because scores are rounded to 4 digits: few
-    distinct values are held, however many images there are.
-    """
+    """CLIP score by the area that co-emb words cover, from `overlap` and `embeddings` (Fig. 4b)."""
     return [
         _co_emb_areas(),
         Step(
             "area_scores",
             f"""
-            SELECT model, bin, {_area_limits("bin")}, images, mean,
+            SELECT model, bin, {_area_limits("bin")}, images, mean, mean_low, mean_high,
                    p[0] AS p05, p[1] AS p25, p[2] AS p50, p[3] AS p75, p[4] AS p95
             FROM (
               SELECT model, bin, count(*) AS images, {mean("clip_score")} AS mean,
-                     percentile(round(clip_score, 4), array(0.05, 0.25, 0.5, 0.75, 0.95)) AS p
+                     {mean_bounds("clip_score", "mean")}, {quantiles("clip_score")} AS p
               FROM {{co_emb_areas}} GROUP BY model, bin
             )
             """,
@@ -144,7 +146,7 @@ def _co_emb_areas() -> Step:
                  aggregate(filter(overlap.used_words, word -> word.co_emb), 0D,
                            (total, word) -> total + word.area_ratio) AS area_ratio
           FROM {{overlap}} AS overlap JOIN {{embeddings}} AS embeddings USING (shard_id, sample_id)
-          WHERE {_PROFILED} AND overlap.image_type = 'concurrent' AND embeddings.clip_score IS NOT NULL
+          WHERE {PROFILED} AND overlap.image_type = 'concurrent' AND embeddings.clip_score IS NOT NULL
         ) WHERE area_ratio IS NOT NULL
         """,
     )
@@ -158,14 +160,15 @@ def word_area_steps() -> list[Step]:
             f"""
             SELECT word.co_emb AS co_emb, word.area_ratio AS area_ratio,
                    {_area_bin("word.area_ratio")} AS bin
-            FROM (SELECT explode(used_words) AS word FROM {{overlap}} AS overlap WHERE {_PROFILED})
+            FROM (SELECT explode(used_words) AS word FROM {{overlap}} AS overlap WHERE {PROFILED})
             WHERE word.area_ratio IS NOT NULL
             """,
         ),
         Step(
             "word_bins",
             f"""
-            SELECT co_emb, bin, count(*) AS words, {mean("area_ratio")} AS mean_area_ratio
+            SELECT co_emb, bin, count(*) AS words, {mean("area_ratio")} AS mean_area_ratio,
+                   {mean_bounds("area_ratio", "mean_area_ratio")}
             FROM {{single_words}} GROUP BY co_emb, bin
             """,
         ),
@@ -174,7 +177,7 @@ def word_area_steps() -> list[Step]:
             f"""
             SELECT co_emb, bin, {_area_limits("bin")}, coalesce(words, 0L) AS words,
                    try_divide(coalesce(words, 0L), sum(words) OVER (PARTITION BY co_emb)) AS share,
-                   mean_area_ratio
+                   mean_area_ratio, mean_area_ratio_low, mean_area_ratio_high
             FROM (SELECT explode(array(true, false)) AS co_emb)
             CROSS JOIN (SELECT explode(sequence(0, {len(AREA_LIMITS) - 1})) AS bin)
             LEFT JOIN {{word_bins}} USING (co_emb, bin)

@@ -39,6 +39,20 @@ def spotted_words(min_confidence: float, detection_confidence: float) -> str:
         )"""
 
 
+def fuzzy_rate(words: str) -> str:
+    """SQL of the fuzzy CoTR of a caption's words beside `spotted_words`; null without words, 0 without text."""
+    return f"""
+        CASE WHEN size({words}) > 0
+             THEN aggregate(
+                    {words}, 0D,
+                    (total, word) -> total + coalesce(array_max(transform(
+                      spotted_words,
+                      spotted -> 1D - levenshtein(word, spotted)
+                                      / greatest(length(word), length(spotted))
+                    )), 0D)
+                  ) / size({words}) END"""
+
+
 def overlap_steps() -> list[Step]:
     """From `token_sets` (distinct words per sample) to the measures of `caption_overlap`.
 
@@ -59,22 +73,14 @@ def overlap_steps() -> list[Step]:
         ),
         Step(
             "rates",
-            """
+            f"""
             SELECT *,
                    CASE WHEN size(caption_words) > 0
                         THEN size(co_emb_words) / size(caption_words) END AS cotr,
                    CASE WHEN size(caption_verbatim) > 0
                         THEN common_verbatim / size(caption_verbatim) END AS cotr_verbatim,
-                   CASE WHEN size(caption_words) > 0
-                        THEN aggregate(
-                               caption_words, 0D,
-                               (total, word) -> total + coalesce(array_max(transform(
-                                 spotted_words,
-                                 spotted -> 1D - levenshtein(word, spotted)
-                                                 / greatest(length(word), length(spotted))
-                               )), 0D)
-                             ) / size(caption_words) END AS fuzzy_cotr
-            FROM {words_in_common}
+                   {fuzzy_rate("caption_words")} AS fuzzy_cotr
+            FROM {{words_in_common}}
             """,
         ),
         Step(
@@ -83,6 +89,7 @@ def overlap_steps() -> list[Step]:
             SELECT shard_id, sample_id, status, error,
                    IF(status = 'ok', caption_words, NULL) AS caption_words,
                    IF(status = 'ok', co_emb_words, NULL) AS co_emb_words,
+                   IF(status = 'ok', spotted_words, NULL) AS spotted_words,
                    text_detected, spotted_word_count, mean_confidence, used_words,
                    IF(status = 'ok', cotr, NULL) AS cotr,
                    IF(status = 'ok', cotr_verbatim, NULL) AS cotr_verbatim,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from schemas.stat_relative_score import BIN_WIDTH, RELATIVE_SCORES
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
 from schemas.text_removal_scores import RANDOM_VARIANTS
-from spark_jobs.sql.statistics import mean, sample_std
+from spark_jobs.sql.intervals import mean, mean_bounds, sample_std, share_bounds
+from spark_jobs.sql.statistics import quantiles
 from spark_jobs.sql.steps import Step
 
 # A mask share exists for every image with text that counts, and for no other. Images with text of which no word
@@ -66,7 +67,7 @@ def text_removal_steps() -> list[Step]:
             "plain_means",
             f"""
             SELECT model, image_type, count(score) AS images,
-                   {mean("score")} AS mean, {sample_std("score")} AS std,
+                   {mean("score")} AS mean, {mean_bounds("score", "mean")}, {sample_std("score")} AS std,
                    IF(count(hit_share) > 0, count_if(hit_share > 0), NULL) AS images_hit,
                    {mean("hit_share")} AS mean_hit_share
             FROM {{typed_scores}} GROUP BY model, image_type
@@ -85,6 +86,7 @@ def text_removal_steps() -> list[Step]:
             "means_over_groups",
             f"""
             SELECT model, image_type, count(*) AS groups, {mean("group_mean")} AS mean_over_groups,
+                   {mean_bounds("group_mean", "mean_over_groups")},
                    {sample_std("group_mean")} AS spread_over_groups
             FROM {{group_means}} GROUP BY model, image_type
             """,
@@ -115,7 +117,8 @@ def text_removal_cluster_steps() -> list[Step]:
         Step(
             "cluster_scores",
             f"""
-            SELECT level, cluster_id, model, image_type, count(score) AS images, {mean("score")} AS mean
+            SELECT level, cluster_id, model, image_type, count(score) AS images, {mean("score")} AS mean,
+                   {mean_bounds("score", "mean")}
             FROM {{clustered_scores}} GROUP BY level, cluster_id, model, image_type
             """,
         ),
@@ -150,20 +153,20 @@ def relative_score_steps() -> list[Step]:
             "moments",
             f"""
             SELECT model, relative_score, count(value) AS images,
-                   {mean("value")} AS mean, {sample_std("value")} AS std,
-                   percentile_approx(value, array(0.05, 0.25, 0.5, 0.75, 0.95), 10000) AS p,
-                   count_if(value < 0) AS images_below_zero
+                   {mean("value")} AS mean, {mean_bounds("value", "mean")}, {sample_std("value")} AS std,
+                   {quantiles("value")} AS p, count_if(value < 0) AS images_below_zero
             FROM {{relative_scores}} GROUP BY model, relative_score
             """,
         ),
         Step(
             "distributions",
-            """
-            SELECT model, relative_score, images, mean, std,
+            f"""
+            SELECT model, relative_score, images, mean, mean_low, mean_high, std,
                    p[0] AS p05, p[1] AS p25, p[2] AS p50, p[3] AS p75, p[4] AS p95,
                    images_below_zero, try_divide(images_below_zero, images) AS share_below_zero,
+                   {share_bounds("images_below_zero", "images", "share_below_zero")},
                    coalesce(histogram, array()) AS histogram
-            FROM {moments} LEFT JOIN {histograms} USING (model, relative_score)
+            FROM {{moments}} LEFT JOIN {{histograms}} USING (model, relative_score)
             """,
         ),
     ]

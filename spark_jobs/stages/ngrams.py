@@ -23,6 +23,7 @@ from spark_jobs.sql.ngrams import ngram_steps
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
+from udfs.bpe_tokens import add_bpe_tokens
 from udfs.gram_rows import GRAMS, count_caption_grams
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _OUTPUT = ngram_vocabulary.TABLE
 _CAPTIONS = Input(samples.TABLE, {})
-_COUNTING_VERSION = 1
+_COUNTING_VERSION = 2
 _ROWS_PER_FILE = 100_000
 
 
@@ -116,10 +117,13 @@ def counted(occurrences: DataFrame, top: int) -> DataFrame:
         Rows of `ngram_vocabulary` without dataset and keys, persisted.
     """
     from pyspark.sql import functions as F
+    from pyspark.sql.types import IntegerType, StructField, StructType
 
     counts = occurrences.groupBy("vocabulary", "gram").agg(F.sum("occurrences").alias("count")).persist()
     try:
-        rows = run_steps(occurrences.sparkSession, ngram_steps(top), {"gram_counts": counts}).persist()
+        ranked = run_steps(occurrences.sparkSession, ngram_steps(top), {"gram_counts": counts})
+        schema = StructType([*ranked.schema.fields, StructField("bpe_tokens", IntegerType())])
+        rows = ranked.mapInArrow(add_bpe_tokens, schema).persist()
         rows.count()
     finally:
         counts.unpersist()

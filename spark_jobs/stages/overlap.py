@@ -38,7 +38,7 @@ INPUTS = (
 )
 _TOKENISER_VERSION = 1
 # Raised whenever a measure is added or computed in another way: rows of older code are then done again.
-_MEASURES_VERSION = 3
+_MEASURES_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from interval_oracles import has_interval, student
 
 from schemas import TABLES, caption_overlap, clip_embeddings, cluster_assignments
 from spark_jobs.config import load_config
@@ -28,7 +29,8 @@ QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 def drawn_sample(draw, *, has_text):
     """One row of `caption_overlap` without its keys; rates and areas also fall on the ends of bins."""
-    empty = dict.fromkeys(("caption_words", "co_emb_words", "spotted_word_count", "used_words", "cotr",
+    empty = dict.fromkeys(("caption_words", "co_emb_words", "spotted_words", "spotted_word_count", "used_words",
+                           "cotr",
                            "cotr_verbatim", "fuzzy_cotr", "image_type", "error"))  # fmt: skip
     if draw.random() < 0.06:
         return {**empty, "status": "skipped", "error": "spot_text: damaged"}
@@ -46,6 +48,7 @@ def drawn_sample(draw, *, has_text):
         "status": "ok",
         "caption_words": words,
         "co_emb_words": common,
+        "spotted_words": [*common, *(f"w{n}" for n in range(100, 100 + spotted))],
         "spotted_word_count": spotted,
         "used_words": used,
         "cotr": rate,
@@ -162,13 +165,18 @@ def test_cotr_histograms_equal_pandas_and_hold_every_image(warehouse, dataset):
             assert row["images"] == len(inside), (measure, bin_)
             assert row["images_with_text"] == (inside.image_type != "no_text").sum()
             assert (row["low"], row["high"]) == (max(low, 0.0), high)
+            words = inside[inside.image_type != "no_text"].caption_words.map(len)
+            if len(words):
+                assert row["mean_caption_words"] == pytest.approx(words.mean())
+            else:
+                assert pd.isna(row["mean_caption_words"])
+            has_interval({**row, "images": len(words)}, "mean_caption_words", student(words))
         assert sum(found[measure, bin_]["images"] for bin_ in range(21)) == len(images)
 
 
 @pytest.mark.oracle("stat_clip_score_histogram")
 def test_score_histograms_equal_pandas(warehouse):
-    overlap = pd.DataFrame(ROWS["full"]["caption_overlap"])
-    images = scored("full", overlap[overlap.image_type.notna()])
+    images = scored("full", profiled("full"))
     edges = np.floor((images.clip_score * 100).round(5)).astype(int)
     expected = images.groupby([images.image_type, edges]).size().to_dict()
     found = warehouse.rows("stat_clip_score_histogram", "full")
@@ -222,6 +230,7 @@ def test_scores_by_area_of_co_emb_text_equal_pandas(warehouse):
         row = found[(bin_,)]
         assert (row["model"], row["images"], row["low"]) == ("m", len(group), AREA_LIMITS[bin_])
         assert row["mean"] == pytest.approx(group.clip_score.mean(), abs=1e-12)
+        has_interval(row, "mean", student(group.clip_score))
         for name, share in QUANTILES.items():
             assert row[name] == pytest.approx(group.clip_score.round(4).quantile(share), abs=1e-9)
     assert np.isnan(found[(len(AREA_LIMITS) - 1,)]["high"])
@@ -268,6 +277,7 @@ def test_areas_of_single_words_equal_pandas(warehouse, dataset):
             assert pd.isna(row["share"])
         if len(inside):
             assert row["mean_area_ratio"] == pytest.approx(inside.area_ratio.mean(), abs=1e-12)
+            has_interval({**row, "images": len(inside)}, "mean_area_ratio", student(inside.area_ratio))
 
 
 @pytest.mark.parametrize("dataset", ROWS)
@@ -279,7 +289,7 @@ def test_each_dataset_keeps_the_table_1_identity_and_the_sums_over_clusters(ware
         total = 0.0 if with_text is None else overall["share_with_text"] * with_text
         assert overall[f"{name}_in_total"] == pytest.approx(total, abs=1e-12)
     clusters = warehouse.rows("stat_cluster", dataset)
-    scores = scored(dataset, pd.DataFrame(ROWS[dataset]["caption_overlap"]))
+    scores = scored(dataset, profiled(dataset))
     for _, level in clusters.groupby("level"):
         assert level.samples.sum() == overall["samples"] == len(ROWS[dataset]["caption_overlap"])
         assert level.images.sum() == overall["images"]
@@ -289,6 +299,18 @@ def test_each_dataset_keeps_the_table_1_identity_and_the_sums_over_clusters(ware
             overall["images"] * overall["cotr_in_total"]
         )
         assert level.scored.sum() == len(scores)
+
+
+@pytest.mark.parametrize("dataset", ROWS)
+def test_what_is_observed_beside_chance_is_what_table_1_says(warehouse, dataset):
+    (overall,) = warehouse.rows("stat_overall", dataset).to_dict("records")
+    rows = by_key(warehouse.rows("stat_chance", dataset), "words", "measure")
+    assert len(rows) == 10
+    for (words, measure), row in rows.items():
+        if words == "all" and not measure.startswith("fuzzy"):
+            # pandas reads null as NaN where the column has numbers, as None where it has none.
+            expected = float("nan") if overall[measure] is None else overall[measure]
+            assert row["observed"] == pytest.approx(expected, abs=1e-12, nan_ok=True), measure
 
 
 def test_nothing_changed_writes_nothing_and_empty_tables_stay_empty(warehouse):
@@ -315,7 +337,8 @@ def test_a_changed_input_reaches_only_what_reads_it(warehouse):
     assert content_key(warehouse.tables, "bare", {"clip_embeddings": "r"}) != key
     report = warehouse.run("bare")
     assert set(report.versions_written) == {
-        "stat_clip_score", "stat_cluster", "stat_clip_score_histogram", "stat_text_area", "stat_text_area_score",
+        "stat_clip_score", "stat_cluster", "stat_cluster_top", "stat_clip_score_histogram", "stat_curation_score",
+        "stat_score_filter", "stat_text_area", "stat_text_area_score",
     }  # fmt: skip
     assert len(warehouse.rows("stat_clip_score_histogram", "bare")) == 1
     assert warehouse.run("bare").versions_written == {}

@@ -92,6 +92,7 @@ def oracle(caption, words):
         verbatim_rate = len(verbatim & spotted_verbatim) / len(verbatim)
     kind = "no_text" if not spotted else "concurrent" if rate else "text_not_concurrent"
     return {
+        "spotted_words": spotted,
         "co_emb_words": caption_words & spotted,
         "cotr": rate,
         "cotr_verbatim": verbatim_rate,
@@ -104,7 +105,9 @@ def oracle(caption, words):
 def assert_equal_to_oracle(spark, pairs):
     for row, (caption, words) in zip(measured(spark, pairs), pairs, strict=True):
         expected = oracle(caption, [text for text, _ in words])
-        assert set(row["co_emb_words"]) == expected["co_emb_words"], caption
+        for name in ("spotted_words", "co_emb_words"):
+            assert set(row[name]) == expected[name], caption
+            assert len(set(row[name])) == len(row[name])
         for name in ("cotr", "cotr_verbatim", "fuzzy_cotr"):
             assert row[name] == (
                 None if expected[name] is None else pytest.approx(expected[name], abs=1e-12)

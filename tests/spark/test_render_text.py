@@ -6,6 +6,7 @@ import random
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from schemas import ngram_vocabulary, synthetic_text_scores
 from spark_jobs.config import load_config
@@ -33,6 +34,7 @@ def vocabulary_rows(grams_by_vocabulary):
             gram,
             100 // rank,
             rank,
+            1,
             "ok",
             None,
             "v",
@@ -194,6 +196,7 @@ def drawn_scores(count):
                 gram,
                 draw.choice([1, 7, 9, 10, 99, 100, 12345]),
                 n,
+                draw.choice([None, 1, 2, 3, 12, 40]),
                 "ok",
                 None,
                 "v",
@@ -242,9 +245,11 @@ def test_statistics_equal_pandas(spark):
     frame["all"] = 0
     frame["frequency"] = [10 ** (len(str(counts[sample])) - 1) for sample in frame.sample_id]
     frame["length"] = [min((len(gram) - 1) // 2 * 2 + 1, 41) for gram in frame.gram]
+    tokens = {gram[2]: gram[7] for gram in grams}
+    frame["tokens"] = [None if tokens[key] is None else min(tokens[key], 12) for key in frame.sample_id]
     frame = pd.concat([frame, frame.assign(style="all")])
     expected = 0
-    for grouping in ("all", "frequency", "length"):
+    for grouping in ("all", "frequency", "length", "tokens"):
         for key, group in frame.groupby(["model", "vocabulary", "style", grouping]):
             row = found[(*key[:3], grouping, key[3])]
             expected += 1
@@ -252,12 +257,21 @@ def test_statistics_equal_pandas(spark):
             assert row["grams"] == group.sample_id.nunique()
             assert row["grams_overflowing"] == group[group.overflows].sample_id.nunique()
             assert row["mean"] == pytest.approx(group.score.mean(), abs=1e-9)
+            residuals = (group.score - group.score.mean()).groupby(group.sample_id).sum()
+            if len(residuals) > 2:
+                error = (residuals**2).sum() * len(residuals) / (len(residuals) - 1)
+                half = stats.t.ppf(0.975, len(residuals) - 1) * error**0.5 / len(group)
+                assert row["mean_high"] - row["mean"] == pytest.approx(half, rel=0.003, abs=1e-7)
+                assert row["mean"] - row["mean_low"] == pytest.approx(half, rel=0.003, abs=1e-7)
+            elif len(residuals) == 1:
+                assert (row["mean_low"], row["mean_high"]) == (None, None)
             if len(group) > 1:
                 assert row["std"] == pytest.approx(group.score.std(), abs=1e-9)
             else:
                 assert row["std"] is None
     assert len(found) == expected
     ends = {(key[3], key[4]): row["band_to"] for key, row in found.items()}
+    assert (ends["tokens", 3], ends["tokens", 12]) == (3, None)
     assert (ends["all", 0], ends["frequency", 10], ends["length", 1], ends["length", 41]) == (
         None,
         99,

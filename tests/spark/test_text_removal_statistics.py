@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
+from interval_oracles import has_interval, student, wilson
 from removal_samples import (
     assignments_frame,
     by_image_type,
@@ -57,6 +58,8 @@ def test_table_2_equals_pandas(spark, models):
         means = part.dropna(subset=["group", "score"]).groupby("group").score.mean()
         assert row["images"] == len(part) > 3
         assert row["mean"] == pytest.approx(part.score.mean(), abs=1e-12)
+        has_interval(row, "mean", student(part.score))
+        has_interval(row, "mean_over_groups", student(means))
         assert row["std"] == pytest.approx(part.score.std(), abs=1e-9)
         assert row["groups"] == len(means) == 4
         assert row["mean_over_groups"] == pytest.approx(means.mean(), abs=1e-12)
@@ -112,6 +115,9 @@ def test_means_by_cluster_and_group_equal_pandas_and_add_up(spark):
         assert part.index.tolist() == oracle.sort_index().index.tolist()
         assert part.images.tolist() == oracle["count"].tolist()
         assert part["mean"].tolist() == pytest.approx(oracle["mean"].tolist(), abs=1e-12)
+        scores = expected.groupby(["model", "type", level]).score
+        for place, row in part.iterrows():
+            has_interval(row.to_dict(), "mean", student(scores.get_group(place)))
         assert part.images.sum() == len(expected)  # nothing is lost or counted twice
     assert -1 in set(found.cluster_id)
 
@@ -130,10 +136,10 @@ def test_relative_scores_equal_pandas(spark, models):
         assert row["std"] == pytest.approx(values.std(), abs=1e-9)
         assert row["images_below_zero"] == (values < 0).sum() > 0
         assert row["share_below_zero"] == pytest.approx((values < 0).mean())
-        ordered = values.sort_values().tolist()
+        has_interval(row, "mean", student(values))
+        has_interval(row, "share_below_zero", wilson((values < 0).sum(), len(values)))
         for name, share in (("p05", 0.05), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p95", 0.95)):
-            # Spark takes a value that occurs, pandas may lie between two.
-            assert abs(ordered.index(row[name]) - (len(ordered) - 1) * share) <= 1
+            assert row[name] == pytest.approx(values.round(4).quantile(share), abs=1e-9)
         bins = [(bin_["low"], bin_["images"]) for bin_ in row["histogram"]]
         assert bins == sorted(bins)
         tenths = [Decimal(round(float(value), 6)).quantize(Decimal("0.000001")) for value in values]

@@ -42,6 +42,7 @@ VOCABULARIES = (
 GROUPINGS = {
     "frequency": "How often the gram occurs in the dataset",
     "length": "Characters of the text",
+    "tokens": "Tokens that CLIP's byte-pair encoding makes of the text",
 }
 
 

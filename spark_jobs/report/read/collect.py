@@ -29,6 +29,7 @@ from spark_jobs.report.read.gallery_choice import (
     most_changed,
 )
 from spark_jobs.report.read.pictures import GALLERY_PIXELS, Pictures, shrunk
+from spark_jobs.report.read.settings import settings
 from spark_jobs.report.read.snapshot import READ, Snapshot, collect_together
 from spark_jobs.report.read.text_removal import fill_of, gallery_model, removed_text, without_text
 from spark_jobs.runner.run_log import parrot_version
@@ -57,6 +58,7 @@ class _Read:
         removal_models: Model whose scores choose the samples of the text removal, by dataset.
         drawn: Samples by dataset and what they stand for: an image type, a group, drops, rises.
         pictures: Their rows and pictures.
+        settings: Parameters of the current tables, by dataset and table.
     """
 
     used: Mapping[tuple[str, str], tuple[str, ...]]
@@ -65,6 +67,7 @@ class _Read:
     removal_models: Mapping[str, str]
     drawn: Drawn
     pictures: Pictures
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def collect(snapshot: Snapshot, *, input_key: str) -> ReportContent:
@@ -111,6 +114,7 @@ def _read(snapshot: Snapshot) -> _Read:
         errors=_errors(snapshot) if has_failed else {},
         removal_models=removal_models,
         drawn=drawn,
+        settings=settings(snapshot),
         pictures=Pictures(snapshot, (sample for samples in drawn.values() for sample in samples)),
     )
 
@@ -233,6 +237,7 @@ def _dataset(snapshot: Snapshot, dataset: str, read: _Read) -> DatasetContent:
         text_removal=_text_removal(snapshot, dataset, read),
         subsets=snapshot.subsets[dataset],
         trained=snapshot.trained[dataset],
+        settings=read.settings[dataset],
     )
 
 

@@ -36,7 +36,12 @@ def cluster_view(dataset: DatasetContent, key: str) -> dict[str, Any] | None:
         labelled.append((f"{len(rest):,} more group{'s' if len(rest) > 1 else ''}", combined(rest)))
     without = [row for row in content.rows if row["level"] == "group" and row["cluster_id"] == NO_CLUSTER]
     return {
-        "sentences": [_extent(content.rows, groups), *_extremes(groups), *_caution(dataset)],
+        "sentences": [
+            _extent(content.rows, groups),
+            *_extremes(groups),
+            *_best_scored(dataset, groups),
+            *_caution(dataset),
+        ],
         "figure": cluster_bars([_bar(label, row) for label, row in labelled], key),
         "rows": [_table_row(label, row) for label, row in labelled]
         + [_table_row("without a vector", row) for row in without],
@@ -83,6 +88,21 @@ def _extremes(groups: Sequence[Row]) -> list[str]:
         for row in (ordered[0], ordered[-1])
     )
     return [f"Parrot captions are most frequent in {most} and least in {least}."]
+
+
+def _best_scored(dataset: DatasetContent, groups: Sequence[Row]) -> list[str]:
+    """Parrot captions among the best-scored samples of the groups (Fig. 3b), against all of their images."""
+    best = dataset.figures.get("stat_cluster_top", ())
+    images = sum(group["images"] for group in groups)
+    if not best or not images:
+        return []
+    parrots = sum(row["image_type"] == "concurrent" for row in best)
+    of_all = formatting.ratio(sum(group["images_concurrent"] for group in groups), images)
+    return [
+        f"Among the ten samples of each group with the highest CLIP scores (Fig. 3b), {parrots:,} of {len(best):,} "
+        f"are parrot captions ({formatting.percent(parrots / len(best))}), against {formatting.percent(of_all)} of "
+        "all images."
+    ]
 
 
 def _caution(dataset: DatasetContent) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from spark_jobs.report import formatting
 from spark_jobs.report.content import DatasetContent
+from spark_jobs.report.figures.curves import caption_lengths
 from spark_jobs.report.figures.histograms import cotr_histograms, score_histograms
 from spark_jobs.report.figures.words_and_areas import AreaScores, area_density, word_areas, word_counts
 
@@ -27,6 +28,7 @@ def figure_views(datasets: Sequence[DatasetContent]) -> dict[str, Any]:
         "word_counts": [drawing for drawing in heat_maps if drawing is not None],
         "text_areas": area_density([line for dataset in datasets for line in _area_lines(dataset)]),
         "word_areas": word_areas(_named(datasets, "stat_word_area")),
+        "caption_lengths": caption_lengths(_named(datasets, "stat_cotr_histogram")),
     }
 
 

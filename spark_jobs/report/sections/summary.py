@@ -3,45 +3,63 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spark_jobs.clip_models import model_notes
 from spark_jobs.report import formatting, paper
 from spark_jobs.report.content import DatasetContent
+from spark_jobs.report.sections.chance import chance_row, chance_sentence, is_beyond_chance
 
-_ABOUT_EQUAL = 0.05  # relative difference up to which two shares are called equal
+# Relative difference up to which two shares are called equal, for every share that the interval allows.
+_ABOUT_EQUAL = 0.1
 
 
-def sentence(row: Mapping[str, Any] | None) -> str:
-    """How many images have text and parrot captions, and how that compares with the paper.
+def sentence(row: Mapping[str, Any] | None, chance: Sequence[Mapping[str, Any]] = ()) -> str:
+    """How many images have text and captions that share its words: of the paper's, and of chance.
 
     Args:
         row: Row of `stat_overall`; None where there is none.
+        chance: Rows of `stat_chance`.
     """
     images = formatting.number(row, "images")
     if not images:
         return "No image of this dataset has been profiled, so there are no rates to show."
     with_text = formatting.percent(formatting.number(row, "share_with_text"))
     parrots = formatting.percent(formatting.number(row, "share_co_emb"))
-    return (
+    told = (
         f"Of {formatting.count(images)} images, {with_text} show text, and {parrots} have a caption that "
         f"repeats at least one word that can be read in the image{_compared(row)}."
     )
+    return " ".join(filter(None, (told, chance_sentence(chance))))
 
 
 def _compared(row: Mapping[str, Any] | None) -> str:
+    """The share of parrot captions beside LAION-2B's, as far as the interval allows it to be told."""
     share, published = formatting.number(row, "share_co_emb"), paper.LAION_2B.row()["share_co_emb"]
-    ratio = formatting.ratio(share, published)
-    if ratio is None:
+    interval = formatting.ends(row, "share_co_emb")
+    if share is None or not published or interval is None:
         return ""
-    if abs(ratio - 1) <= _ABOUT_EQUAL:
+    low, high = (end / published for end in interval)
+    if low >= 1 - _ABOUT_EQUAL and high <= 1 + _ABOUT_EQUAL:
         return ": about as many as in the paper's LAION-2B"
-    return f": {ratio:.1f} times the share of the paper's LAION-2B"
+    if low <= 1 <= high:
+        between = formatting.percent_interval(row, "share_co_emb")
+        return f": too few images to tell it from the paper's LAION-2B (95 % interval {between})"
+    return f": {low:.1f} to {high:.1f} times the share of the paper's LAION-2B"
 
 
-def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    """The three numbers of the summary, each beside the paper's; none where no image was profiled."""
+def headlines(
+    row: Mapping[str, Any] | None, chance: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, str | None]]:
+    """The three numbers of the summary, each beside the paper's; none where no image was profiled.
+
+    Captions are called parrots only where exchanged captions share fewer words with the images.
+
+    Args:
+        row: Row of `stat_overall`.
+        chance: Rows of `stat_chance`.
+    """
     if not formatting.number(row, "images"):
         return []
 
@@ -59,7 +77,7 @@ def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
             f"{count('images_with_text')} of {count('images')} images",
         ),
         (
-            "Parrot captions",
+            "Parrot captions" if is_beyond_chance(chance) else "Captions that share a word with their image",
             "share_co_emb",
             f"{count('images_with_co_emb_text')} of {count('images')} images; "
             f"{percent('share_co_emb_of_text')} of those with text",
@@ -75,11 +93,18 @@ def headlines(row: Mapping[str, Any] | None) -> list[dict[str, str]]:
         {
             "label": label,
             "value": percent(column),
+            "interval": formatting.percent_interval(row, column),
+            "by_chance": _by_chance(chance, column),
             "detail": detail,
             "paper": formatting.percent(published[column]),
         }
         for label, column, detail in told
     ]
+
+
+def _by_chance(chance: Sequence[Mapping[str, Any]], column: str) -> str | None:
+    row = chance_row(chance, column)
+    return None if row is None else formatting.percent(row["by_chance"])
 
 
 def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
@@ -116,8 +141,10 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
             )
         )
     if all(model_notes(str(score["model"])) for score in dataset.clip_scores):
-        what = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
-        settings = "--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k"
+        # The paper's scores are OpenAI's; those of any other model are no comparison.
+        trained = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
+        what = f"{trained}: OpenAI's ViT-B-32, so that scores can be compared with the paper's"
+        settings = "--set embed.model=ViT-B-32 --set embed.pretrained=openai"
         steps.append(_step(what, "run", dataset=dataset.name, warehouse=warehouse, settings=settings))
     elif dataset.text_removal is None:
         steps.append(

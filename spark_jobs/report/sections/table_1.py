@@ -28,12 +28,13 @@ class Quantity:
     share_column: str | None = None
 
     def cell(self, row: Mapping[str, Any] | None) -> dict[str, str | None]:
-        """The quantity of one dataset as printed: text, and the share under it where there is one."""
+        """The quantity of one dataset as printed: text, the share under it and the interval, where there are any."""
         value = formatting.number(row, self.column)
         share = formatting.number(row, self.share_column) if self.share_column else None
         return {
             "text": formatting.percent(value) if self.is_share else formatting.count(value),
             "share": None if share is None else formatting.percent(share),
+            "interval": formatting.percent_interval(row, self.share_column or self.column),
         }
 
 
@@ -80,6 +81,12 @@ TABLE_1: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
                 "share_co_emb_of_text",
                 "Parrot captions among images with text",
                 "Images with co-emb text over images with embedded text.",
+                is_share=True,
+            ),
+            Quantity(
+                "share_verbatim_of_text",
+                "Verbatim parrots among images with text",
+                "The same where case and punctuation must match too (Algorithm 1 to the letter).",
                 is_share=True,
             ),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,6 @@ from spark_jobs.report.paper import TABLE_2
 from spark_jobs.report.sections.gallery import card
 
 Row = Mapping[str, Any]
-_NORMAL_95 = 1.96
 
 
 def text_removal_view(content: RemovalContent | None, key: str) -> dict[str, Any] | None:
@@ -81,6 +79,8 @@ def _table_row(name: str, label: str, *, meaning: str, by_type: Mapping[str, Row
         "label": label,
         "meaning": meaning,
         "images": formatting.count(formatting.number(row, "images") or 0),
+        "interval": formatting.score_interval(row, "mean"),
+        "is_small": 0 < (formatting.number(row, "images") or 0) < formatting.FEW,
         "plain": _with_spread(formatting.number(row, "mean"), formatting.number(row, "std")),
         "over_groups": _with_spread(
             formatting.number(row, "mean_over_groups"), formatting.number(row, "spread_over_groups")
@@ -109,7 +109,8 @@ def _sentences(relative: Sequence[Row]) -> list[str]:
         if row is not None:
             told.append(
                 f"Filling in {what} of {formatting.count(row['images'])} images changes the CLIP score by "
-                f"{-row['mean']:+.4f} on average; in {formatting.percent(row['share_below_zero'])} of them it rises."
+                f"{-row['mean']:+.4f} on average{_range(row)}; in {formatting.percent(row['share_below_zero'])} of "
+                f"them it rises."
             )
     return told
 
@@ -130,20 +131,23 @@ def _hits(by_type: Mapping[str, Row]) -> list[str]:
 
 
 def _difference_row(name: str, label: str, relative: Sequence[Row]) -> dict[str, str]:
-    """One paired difference: its mean with the 95 % interval of the normal approximation."""
+    """One paired difference: its mean with its 95 % interval."""
     row = next((row for row in relative if row["relative_score"] == name), None)
-    mean, std = formatting.number(row, "mean"), formatting.number(row, "std")
+    mean, found = formatting.number(row, "mean"), formatting.ends(row, "mean")
     images = formatting.number(row, "images") or 0
-    interval = formatting.MISSING
-    if mean is not None and std is not None:
-        half = _NORMAL_95 * std / math.sqrt(images)
-        interval = f"{mean - half:+.4f} to {mean + half:+.4f}"
+    interval = formatting.MISSING if found is None else f"{found[0]:+.4f} to {found[1]:+.4f}"
     return {
         "label": label,
         "images": formatting.count(images),
         "mean": formatting.MISSING if mean is None else f"{mean:+.4f}",
         "interval": interval,
     }
+
+
+def _range(row: Row) -> str:
+    """The interval of the change, whose sign is the other one of the relative score's."""
+    found = formatting.ends(row, "mean")
+    return "" if found is None else f" (95 % interval {-found[1]:+.4f} to {-found[0]:+.4f})"
 
 
 def _pair(sample: RemovalSample) -> dict[str, Any]:

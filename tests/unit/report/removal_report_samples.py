@@ -51,11 +51,14 @@ def relative_row(name: str, center: float, *, model: str = MODEL, images: int = 
     values = np.random.default_rng(5).normal(center, 0.06, images)
     lows, counts = np.unique(np.floor(values / BIN_WIDTH).astype(int), return_counts=True)
     below = int((values < 0).sum())
+    half = 1.96 * values.std(ddof=1) / images**0.5
     return {
         "model": model,
         "relative_score": name,
         "images": images,
         "mean": float(values.mean()),
+        "mean_low": float(values.mean() - half),
+        "mean_high": float(values.mean() + half),
         "std": float(values.std(ddof=1)),
         "images_below_zero": below,
         "share_below_zero": below / images,

@@ -17,7 +17,8 @@ from spark_jobs.report.content import (
     ReportContent,
     StageAccount,
 )
-from spark_jobs.report.page import SCORE_COLUMNS, render
+from spark_jobs.report.page import render
+from spark_jobs.report.sections.clip_scores import SCORE_COLUMNS
 
 GENERATION = Generation(
     parrot_version="9.8.7",

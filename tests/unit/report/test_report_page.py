@@ -17,7 +17,8 @@ from report_samples import (
 
 from schemas import stat_clip_score, stat_overall
 from spark_jobs.report.content import DatasetContent, Generation, ReportContent
-from spark_jobs.report.page import SCORE_COLUMNS, render
+from spark_jobs.report.page import render
+from spark_jobs.report.sections.clip_scores import SCORE_COLUMNS
 from spark_jobs.report.sections.table_1 import TABLE_1
 
 
@@ -29,16 +30,19 @@ def test_every_overall_number_appears() -> None:
 
 
 def test_table_1_covers_every_measure_of_stat_overall() -> None:
-    named = {"dataset", "run_key", "input_key"}
+    named = {"dataset", "run_key", "input_key", "images_with_verbatim_co_emb_text"}
     for _, quantities in TABLE_1:
         for quantity in quantities:
-            named |= {quantity.column, quantity.share_column or quantity.column}
+            number = quantity.share_column or quantity.column
+            named |= {quantity.column, number}
+            if quantity.is_share or quantity.share_column:
+                named |= {f"{number}_low", f"{number}_high"}
 
     assert named == set(stat_overall.TABLE.columns)
 
 
 def test_score_columns_are_those_of_stat_clip_score() -> None:
-    others = {"dataset", "model", "image_type", "images", "run_key", "input_key"}
+    others = {"dataset", "model", "image_type", "images", "mean_low", "mean_high", "run_key", "input_key"}
 
     assert set(SCORE_COLUMNS) | others == set(stat_clip_score.TABLE.columns)
 

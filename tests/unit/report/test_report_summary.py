@@ -10,7 +10,7 @@ from spark_jobs.cli import app
 from spark_jobs.pipeline import select
 from spark_jobs.report.content import RemovalContent
 from spark_jobs.report.page import coded
-from spark_jobs.report.sections.summary import next_steps, sentence
+from spark_jobs.report.sections.summary import headlines, next_steps, sentence
 
 REAL = (score_row("no_text", 3, 0.2),)
 RANDOM = ({**score_row("no_text", 3, 0.2), "model": "parrot-tiny/random-0"},)
@@ -27,16 +27,51 @@ def parsed(command):
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
+    ("share", "low", "high", "told"),
     [
-        (0.2, "0.6 times the share of the paper's LAION-2B"),
-        (0.334, "about as many as in the paper's LAION-2B"),
-        (0.6685, "2.0 times the share"),
-        (None, "can be read in the image."),
+        (0.2, 0.19, 0.21, "0.6 times the share of the paper's LAION-2B"),
+        (0.334, 0.33, 0.338, ": about as many as in the paper's LAION-2B"),
+        (
+            0.334,
+            0.25,
+            0.42,
+            ": too few images to tell it from the paper's LAION-2B (95 % interval 25.00–42.00%)",
+        ),
+        (0.6685, 0.64, 0.7, "1.9 to 2.1 times the share"),
+        (0.5, 0.335, 0.66, "1.0 to 2.0 times the share"),
+        (0.334, None, None, "can be read in the image."),
+        (None, None, None, "can be read in the image."),
     ],
 )
-def test_the_sentence_compares_with_the_paper(share, told):
-    assert told in sentence({**OVERALL, "share_co_emb": share})
+def test_the_sentence_compares_with_the_paper_as_far_as_the_interval_allows(share, low, high, told):
+    row = {**OVERALL, "share_co_emb": share, "share_co_emb_low": low, "share_co_emb_high": high}
+    assert told in sentence(row)
+    assert ("about as many" in sentence(row)) == ("about as many" in told)
+
+
+def chance_of(observed, by_chance, low, high, *, words="all"):
+    ends = {"difference_low": low, "difference_high": high}
+    row = {"words": words, "measure": "share_co_emb", "images": 400, "observed": observed}
+    return {**row, "by_chance": by_chance, "difference": observed - by_chance, **ends}
+
+
+def test_captions_are_parrots_only_beyond_chance():
+    beyond = (
+        chance_of(0.5, 0.2, 0.25, 0.35),
+        chance_of(0.4, 0.1, 0.25, 0.35, words="content"),
+    )
+    told = sentence(OVERALL, beyond)
+    assert "With captions exchanged among the images it is 20.00%" in told
+    assert "+30.00 points (95 % interval +25.00 to +35.00) are more than chance" in told
+    assert "of content words alone 40.00% instead of 10.00%" in told
+    labels = [headline["label"] for headline in headlines(OVERALL, beyond)]
+    assert labels == ["Images with text", "Parrot captions", "CoTR in images with text"]
+    alike = (chance_of(0.5, 0.48, -0.03, 0.07),)
+    assert "no sign of parroting" in sentence(OVERALL, alike)
+    for rows in (alike, ()):
+        assert not any("arrot" in headline["label"] for headline in headlines(OVERALL, rows))
+    assert headlines(OVERALL, alike)[1]["by_chance"] == "48.00%"
+    assert "exchanged" not in sentence(OVERALL)
 
 
 def test_nothing_is_compared_where_nothing_was_profiled():
@@ -69,7 +104,7 @@ def test_next_steps_follow_from_what_is_there_and_can_be_run(changes, names):
 
 
 def test_only_random_weights_ask_for_a_model_and_only_real_ones_for_the_text_removal():
-    assert "embed.pretrained=" in commands(clip_scores=RANDOM)[1]
+    assert "embed.model=ViT-B-32 --set embed.pretrained=openai" in commands(clip_scores=RANDOM)[1]
     assert parsed(commands(clip_scores=REAL)[1])[1]["stages"] == ["remove_text", "statistics", "report"]
 
 
