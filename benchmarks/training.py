@@ -61,6 +61,7 @@ class Bench:
 
     folder: Path
     pairs: Sequence[Pair]
+    epochs: int
 
     def export(self, name: str, count: int, form: str = "parquet") -> str:
         """An export of the first pairs."""
@@ -112,7 +113,7 @@ def overfit(bench: Bench) -> None:
 def retrieval(bench: Bench) -> None:
     """Loss on all real pairs, and how often a pair is found among all of them."""
     count = len(bench.pairs)
-    section = section_of(bench.export("all", count), samples_seen=count * 20, lr=1e-3)
+    section = section_of(bench.export("all", count), samples_seen=count * bench.epochs)
     prepared = bench.prepared("retrieval", section)
     result = run(prepared, start_processes(), lambda steps: None)
     curve = losses(prepared)
@@ -257,13 +258,14 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=Path("build/training"))
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--epochs", type=int, default=20, help="of the part retrieval")
     arguments = parser.parse_args()
     if not SHARDS.is_dir():
         sys.exit(f"no real pairs at {SHARDS}")
     for name, architecture in ARCHITECTURES.items():
         ensure_architecture(name, json.loads(json.dumps(architecture)))
-    bench = Bench(arguments.folder.absolute(), list(pairs_of(SHARDS)))
-    print(f"{len(bench.pairs)} real pairs")
+    bench = Bench(arguments.folder.absolute(), list(pairs_of(SHARDS)), arguments.epochs)
+    print(f"{len(bench.pairs)} real pairs", flush=True)
     for part in arguments.parts:
         started = time.monotonic()
         PARTS[part](bench)
