@@ -18,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from spark_jobs import cli
+from spark_jobs.clip_models import models_named
 from spark_jobs.config import load_config
 from spark_jobs.pipeline import STAGES, select
 from spark_jobs.warehouse.addresses import is_catalog
@@ -38,6 +39,11 @@ RESOURCES = {
 JOB = RESOURCES["profile.job.yml"]["resources"]["jobs"]["profile"]
 TASKS = {task["task_key"]: task for task in JOB["tasks"]}
 CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in JOB["job_clusters"]}
+# Where the jobs read their one configuration, and the file of the checkout that lies there.
+CONFIG_FILES = {
+    "${workspace.file_path}/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
+    "${CONFIG}": EMR / "parrot.yaml",
+}
 STEPS = json.loads((EMR / "steps.json").read_text(encoding="utf-8"))
 
 
@@ -52,7 +58,8 @@ def parsed(arguments: list[str]) -> dict[str, object]:
     name, *rest = arguments
     values = typer.main.get_command(cli.app).commands[name].make_context(name, list(rest)).params
     select(values["stages"] or [])
-    config = load_config(overrides=tuple(values["set_"] or ()))
+    file = CONFIG_FILES.get(str(values["config"]), values["config"])
+    config = load_config(file and str(file), overrides=tuple(values["set_"] or ()))
     return {**values, "settings": config}
 
 
@@ -150,7 +157,35 @@ def test_a_task_runs_its_stage(name):
     assert (values["source"] is not None) == (not BY_NAME[name].reads)
     assert values["settings"].tracking.experiment == "${resources.experiments.parrot.name}"
     assert (values["settings"].report.output is not None) == (name == "report")
-    assert (values["settings"].embed.pretrained is not None) == (name == "embed")
+
+
+CLIP_STAGES = [name for name in PROFILED if name in ("embed", "remove_text")]
+DATABRICKS_ARGUMENTS = {name: TASKS[name]["python_wheel_task"]["parameters"] for name in PROFILED}
+EMR_ARGUMENTS = {step["Name"].removeprefix("parrot "): step["Args"][2:] for step in STEPS}
+
+
+def clip_models(arguments: dict[str, list[str]]) -> set[str]:
+    """The CLIP models that the tasks of a job resolve to."""
+    assert CLIP_STAGES == ["embed", "remove_text"]
+    return {
+        model for name in CLIP_STAGES for model in models_named(parsed(arguments[name])["settings"], name)
+    }
+
+
+@pytest.mark.parametrize("arguments", [DATABRICKS_ARGUMENTS, EMR_ARGUMENTS], ids=["databricks", "emr"])
+def test_all_tasks_of_a_job_score_with_the_papers_clip_model(arguments):
+    assert clip_models(arguments) == {"ViT-B-32/openai"}
+    spotters = {repr(parsed(each)["settings"].spot_text) for each in arguments.values()}
+    assert len(spotters) == 1
+
+
+def test_a_task_that_names_its_own_model_would_be_found():
+    own = [*DATABRICKS_ARGUMENTS["embed"], "--set", "embed.pretrained=laion2b_s34b_b79k"]
+    assert len(clip_models({**DATABRICKS_ARGUMENTS, "embed": own})) == 2
+    without = [
+        each for each in DATABRICKS_ARGUMENTS["remove_text"] if each not in (*CONFIG_FILES, "--config")
+    ]
+    assert "parrot-tiny/random-0" in clip_models({**DATABRICKS_ARGUMENTS, "remove_text": without})
 
 
 @pytest.mark.parametrize("name", PROFILED)
