@@ -170,6 +170,7 @@ def clip_of(config: EmbedConfig) -> ClipFactory:
             seed=config.seed,
             precision=config.precision,
             cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
+            trained=config.trained and config.trained.model_dump(mode="json"),
         )
     except WeightsError as error:
         raise ModelError(f"embed: {error}") from error
@@ -191,6 +192,7 @@ def clips_of(embed: EmbedConfig, names: Sequence[str] | None) -> tuple[ClipFacto
 
 def _named(name: str, embed: EmbedConfig) -> EmbedConfig:
     model, _, pretrained = name.partition("/")
+    embed = embed.model_copy(update={"trained": None})  # it says how the file of `embed` was trained
     seeded = _RANDOM_SEED.fullmatch(pretrained)
     if seeded:
         return embed.model_copy(update={"model": model, "pretrained": None, "seed": int(seeded[1])})
