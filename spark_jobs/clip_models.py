@@ -35,6 +35,7 @@ _RANDOM_WEIGHTS_NOTE = (
     "`--set embed.model=ViT-B-32 --set embed.pretrained=laion2b_s34b_b79k` (or a checkpoint file)"
 )
 _A_MODEL = Question("model of a row", version=1)
+_MODELS = Question("models of rows", version=1)
 
 
 def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None:
@@ -53,20 +54,32 @@ def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None
     run_key = current_run_keys(tables).get((config.dataset_name, spec.name))
     if run_key is None:
         return
-    rows_read = {"dataset": config.dataset_name, "run_key": run_key}
-    found = tables.answer(
+    scored_by = model_of(tables, config.dataset_name, spec=spec, run_key=run_key)
+    if scored_by is not None and not model_notes(scored_by):
+        architecture, _, weights = scored_by.partition("/")
+        raise ConfigError(
+            f"dataset {config.dataset_name} has scores of {scored_by}; name that model again (--set "
+            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
+            f"--set embed.model={config.embed.model} if random weights are meant"
+        )
+
+
+def model_of(tables: Tables, dataset: str, *, spec: TableSpec, run_key: str) -> str | None:
+    """The CLIP model of rows of a table; of several any one; None where there is no row.
+
+    Args:
+        tables: The warehouse.
+        dataset: The dataset.
+        spec: A table with a column `model`.
+        run_key: The rows' run key.
+    """
+    rows_read = {"dataset": dataset, "run_key": run_key}
+    found: list[str] = tables.answer(
         spec,
         _A_MODEL.of(**rows_read),
         lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
     )
-    real = [model for model in found if not model_notes(model)]
-    if real:
-        architecture, _, weights = real[0].partition("/")
-        raise ConfigError(
-            f"dataset {config.dataset_name} has scores of {real[0]}; name that model again (--set "
-            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
-            f"--set embed.model={config.embed.model} if random weights are meant"
-        )
+    return next(iter(found), None)
 
 
 def refuse_mixed_models(config: RunConfig, stages: Collection[str], *, tables: Tables | None = None) -> None:
@@ -146,7 +159,7 @@ def _trained_in(tables: Tables | None, dataset: str, stage: str) -> list[str]:
         models = tables.read(spec, dataset=dataset, run_key=run_key).select("model").distinct()
         return sorted(row["model"] for row in models.collect() if row["model"])
 
-    question = {"asks": "models", "dataset": dataset, "run_key": run_key}
+    question = _MODELS.of(dataset=dataset, run_key=run_key)
     return [model for model in tables.answer(spec, question, ask) if not _is_random(model)]
 
 

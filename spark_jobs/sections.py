@@ -215,6 +215,11 @@ class AestheticConfig(Section):
         description="File of the head: LAION's linear one for OpenAI's ViT-B-32 or ViT-L-14, or the improved "
         "predictor for ViT-L-14 (sac+logos+ava1-l14-linearMSE.pth)",
     )
+    model: str | None = Field(
+        None,
+        description="CLIP model whose vectors are scored, NAME/TAG as clip_embeddings shows it; null: the one that the "
+        "head was made for, where it has embedded the dataset, else the one that embedded last",
+    )
 
 
 class SpotTextConfig(Section):

@@ -25,7 +25,7 @@ class Scored:
         self.models = models
 
     def answer(self, spec, question, ask):
-        assert question["run_key"] == f"key of {spec.name}"
+        assert question.parameters["run_key"] == f"key of {spec.name}"
         return self.models[spec.name]
 
 
