@@ -15,6 +15,7 @@ from udfs.weights import WeightsError
 REQUIRED = ("mean", "std", "resize_mode", "quick_gelu")
 """What must be known of weights beside their architecture; `interpolation` is bicubic where it is not said."""
 _BESIDE = "open_clip_config.json"  # what open_clip itself writes when it pushes a model to a hub
+_PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 _RESIZE_MODES = ("shortest", "longest", "squash")
 
 
@@ -55,8 +56,26 @@ def settings_of(
     return {name: value for name, value in found.items() if value is not None}
 
 
+def write_beside(checkpoint: Path, settings: Mapping[str, Any]) -> Path:
+    """Say in a file beside a checkpoint how it was trained, where `settings_of` looks for it.
+
+    Args:
+        checkpoint: The file.
+        settings: As `settings_of` gives them.
+    """
+    preprocess = {name: settings[name] for name in _PREPROCESS if name in settings}
+    content = {"model_cfg": {"quick_gelu": settings["quick_gelu"]}, "preprocess_cfg": preprocess}
+    file = _own_file(checkpoint)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def _own_file(checkpoint: Path) -> Path:
+    return checkpoint.with_name(f"{checkpoint.name}.json")
+
+
 def _beside(checkpoint: Path) -> dict[str, Any]:
-    for file in (checkpoint.with_name(f"{checkpoint.name}.json"), checkpoint.with_name(_BESIDE)):
+    for file in (_own_file(checkpoint), checkpoint.with_name(_BESIDE)):
         if file.is_file():
             return _read(file)
     return {}
@@ -66,8 +85,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         model, preprocess = content.get("model_cfg", {}), content["preprocess_cfg"]
-        names = ("mean", "std", "interpolation", "resize_mode")
-        found: dict[str, Any] = {name: preprocess.get(name) for name in names}
+        found: dict[str, Any] = {name: preprocess.get(name) for name in _PREPROCESS}
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise WeightsError(
             f"{file} is no configuration of open_clip (a JSON object with preprocess_cfg): {error!r}"

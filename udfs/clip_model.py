@@ -66,6 +66,13 @@ class ClipFactory:
         return (self.weights, self.tokenizer) if self.tokenizer else (self.weights,)
 
     @property
+    def trained(self) -> dict[str, Any]:
+        """How the weights were trained, as `resolve` takes it for a checkpoint file; JSON types."""
+        names = ("mean", "std", "interpolation", "resize_mode")
+        found: dict[str, Any] = json.loads(json.dumps({name: self.preprocess[name] for name in names}))
+        return {**found, "quick_gelu": self.quick_gelu}
+
+    @property
     def params(self) -> dict[str, Any]:
         """Everything that decides a vector, as JSON types."""
         params: dict[str, Any] = json.loads(
