@@ -150,6 +150,8 @@ def _values(schema: Mapping[str, Any]) -> str:
     """What a key may be, from its JSON schema."""
     if "anyOf" in schema:
         return " or ".join(_values(choice) for choice in schema["anyOf"])
+    if "$ref" in schema:
+        return "mapping"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}

@@ -10,7 +10,9 @@ import typer
 
 WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema"
 Warehouse = Annotated[str, typer.Option("--warehouse", help=WAREHOUSE_HELP)]
-Config = Annotated[str | None, typer.Option("--config", help="YAML file with any of the settings")]
+Config = Annotated[
+    str | None, typer.Option("--config", help="YAML file with any of the settings, or its URI")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's too")]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas import clip_embeddings, synthetic_text_scores, text_removal_scores
 from spark_jobs.errors import ConfigError, ModelError
 from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.views import current_run_keys
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
     from udfs.clip_embedding import ClipFactory
 
+# Stages that score with CLIP, in the order they run in, and where their scores lie.
+_SCORED_BY = {
+    "embed": clip_embeddings.TABLE,
+    "remove_text": text_removal_scores.TABLE,
+    "render_text": synthetic_text_scores.TABLE,
+}
 _RANDOM_SEED = re.compile(r"random-(\d+)")
 _RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
 _RANDOM_WEIGHTS_NOTE = (
@@ -27,6 +35,7 @@ _RANDOM_WEIGHTS_NOTE = (
     "`--set embed.model=ViT-B-32 --set embed.pretrained=openai` (the paper's) or a checkpoint file"
 )
 _A_MODEL = Question("model of a row", version=1)
+_MODELS = Question("models of rows", version=1)
 
 
 def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None:
@@ -45,20 +54,113 @@ def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None
     run_key = current_run_keys(tables).get((config.dataset_name, spec.name))
     if run_key is None:
         return
-    rows_read = {"dataset": config.dataset_name, "run_key": run_key}
-    found = tables.answer(
+    scored_by = model_of(tables, config.dataset_name, spec=spec, run_key=run_key)
+    if scored_by is not None and not model_notes(scored_by):
+        architecture, _, weights = scored_by.partition("/")
+        raise ConfigError(
+            f"dataset {config.dataset_name} has scores of {scored_by}; name that model again (--set "
+            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
+            f"--set embed.model={config.embed.model} if random weights are meant"
+        )
+
+
+def model_of(tables: Tables, dataset: str, *, spec: TableSpec, run_key: str) -> str | None:
+    """The CLIP model of rows of a table; of several any one; None where there is no row.
+
+    Args:
+        tables: The warehouse.
+        dataset: The dataset.
+        spec: A table with a column `model`.
+        run_key: The rows' run key.
+    """
+    rows_read = {"dataset": dataset, "run_key": run_key}
+    found: list[str] = tables.answer(
         spec,
         _A_MODEL.of(**rows_read),
         lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
     )
-    real = [model for model in found if not model_notes(model)]
-    if real:
-        architecture, _, weights = real[0].partition("/")
-        raise ConfigError(
-            f"dataset {config.dataset_name} has scores of {real[0]}; name that model again (--set "
-            f"embed.model={architecture} --set embed.pretrained={weights}, or a --config file), or say "
-            f"--set embed.model={config.embed.model} if random weights are meant"
-        )
+    return next(iter(found), None)
+
+
+def refuse_mixed_models(config: RunConfig, stages: Collection[str], *, tables: Tables | None = None) -> None:
+    """Refuse a run that would score with random weights beside a trained model.
+
+    Every stage takes the model of section `embed` where it names none, so a job whose tasks have not the same
+    configuration would fill half of its tables with noise. Random weights that are spelled out (NAME/random-SEED)
+    are meant.
+
+    Args:
+        config: The run's configuration.
+        stages: Names of the stages that run.
+        tables: The warehouse, to compare with what other stages have scored; None: only the run itself is looked at.
+
+    Raises:
+        ConfigError: If there are trained models and random weights that nobody spelled out.
+    """
+    random = {stage: _random_by_omission(config, stage) for stage in _SCORED_BY if stage in stages}
+    random = {stage: names for stage, names in random.items() if names}
+    if not random:
+        return
+    trained = {
+        stage: [name for name in models_named(config, stage) if not _is_random(name)]
+        if stage in stages
+        else _trained_in(tables, config.dataset_name, stage)
+        for stage in _SCORED_BY
+    }
+    beside = [(stage, name) for stage, names in trained.items() for name in names]
+    if not beside:
+        return
+    stage, names = next(iter(random.items()))
+    with_model, model = beside[0]
+    architecture, _, weights = model.partition("/")
+    raise ConfigError(
+        f"stage {stage} would score with random weights ({', '.join(names)}) beside {model} of stage {with_model}: "
+        "its scores would be noise. Give every stage the same model, best by one configuration file for all of "
+        f"them (--config FILE), or here by --set embed.model={architecture} --set embed.pretrained={weights}"
+    )
+
+
+def models_named(config: RunConfig, stage: str) -> list[str]:
+    """The models that a stage resolves to, by name: no weights are looked for.
+
+    Args:
+        config: The run's configuration.
+        stage: `embed`, `remove_text` or `render_text`.
+    """
+    chosen = getattr(getattr(config, stage), "models", None)
+    sections = [config.embed] if chosen is None else [_named(name, config.embed) for name in chosen]
+    return [f"{each.model}/{_weights_named(each)}" for each in sections]
+
+
+def _weights_named(section: EmbedConfig) -> str:
+    return f"random-{section.seed}" if section.pretrained in (None, "", "random") else str(section.pretrained)
+
+
+def _is_random(model: str) -> bool:
+    return _RANDOM_WEIGHTS.search(model) is not None
+
+
+def _random_by_omission(config: RunConfig, stage: str) -> list[str]:
+    """A stage's models with random weights, without those that a list spells out."""
+    spelled_out = getattr(getattr(config, stage), "models", None) or ()
+    return [name for name in models_named(config, stage) if _is_random(name) and name not in spelled_out]
+
+
+def _trained_in(tables: Tables | None, dataset: str, stage: str) -> list[str]:
+    """Trained models in the current scores of a stage; none where no tables are looked at."""
+    if tables is None:
+        return []
+    spec = _SCORED_BY[stage]
+    run_key = current_run_keys(tables).get((dataset, spec.name))
+    if run_key is None:
+        return []
+
+    def ask() -> list[str]:
+        models = tables.read(spec, dataset=dataset, run_key=run_key).select("model").distinct()
+        return sorted(row["model"] for row in models.collect() if row["model"])
+
+    question = _MODELS.of(dataset=dataset, run_key=run_key)
+    return [model for model in tables.answer(spec, question, ask) if not _is_random(model)]
 
 
 def model_notes(model: str) -> list[str]:
@@ -81,6 +183,7 @@ def clip_of(config: EmbedConfig) -> ClipFactory:
             seed=config.seed,
             precision=config.precision,
             cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
+            trained=config.trained and config.trained.model_dump(mode="json"),
         )
     except WeightsError as error:
         raise ModelError(f"embed: {error}") from error
@@ -102,6 +205,7 @@ def clips_of(embed: EmbedConfig, names: Sequence[str] | None) -> tuple[ClipFacto
 
 def _named(name: str, embed: EmbedConfig) -> EmbedConfig:
     model, _, pretrained = name.partition("/")
+    embed = embed.model_copy(update={"trained": None})  # it says how the file of `embed` was trained
     seeded = _RANDOM_SEED.fullmatch(pretrained)
     if seeded:
         return embed.model_copy(update={"model": model, "pretrained": None, "seed": int(seeded[1])})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -103,7 +102,7 @@ def load_config(
     """Build the configuration: defaults, then the YAML file, then options, then `--set` overrides.
 
     Args:
-        path: YAML file, or None.
+        path: YAML file or its URI, or None.
         overrides: `section.key=value` strings; values are read as YAML.
         options: Values given as command-line options, a mapping for a section; None means not given.
 
@@ -128,11 +127,8 @@ def load_config(
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
-    file = Path(path)
-    if not file.is_file():
-        raise ConfigError(f"no configuration file at {path}")
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(_bytes_of(path).decode("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -151,6 +147,20 @@ def _with_options(values: dict[str, Any], options: Mapping[str, Any]) -> dict[st
         elif value is not None:
             merged[key] = value
     return merged
+
+
+def _bytes_of(path: str) -> bytes:
+    """Content of a file, or of an object behind a URI: the steps of a cluster read one file on S3."""
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            content: bytes = file.read()
+            return content
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file at {path}") from error
+    except (OSError, ImportError, ValueError) as error:
+        raise ConfigError(f"the configuration file {path} cannot be read: {error}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str, faults: list[str]) -> None:

@@ -21,6 +21,7 @@ class Stage:
         writes: Tables it writes.
         uses_model: Whether it runs a model in Python workers (and gains from GPUs).
         profiles: Whether `parrot run` without stage names includes it.
+        chooses_model: Whether it chooses which CLIP model's vectors it reads, where several stand side by side.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Stage:
     writes: tuple[str, ...]
     uses_model: bool = False
     profiles: bool = True
+    chooses_model: bool = False
 
 
 # Tables of published numbers: `statistics` writes them all, the report shows them all.
@@ -86,6 +88,7 @@ STAGES: tuple[Stage, ...] = (
         ("clip_embeddings",),
         ("aesthetic_scores",),
         profiles=False,
+        chooses_model=True,
     ),
     Stage(
         "spot_text",

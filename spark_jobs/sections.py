@@ -104,6 +104,22 @@ class DownloadConfig(Section):
         return self
 
 
+class TrainedConfig(Section):
+    """How a checkpoint file was trained, where neither open_clip nor a file beside it says so."""
+
+    quick_gelu: bool = Field(description="Whether the activation is QuickGELU (OpenAI's models), not GELU")
+    mean: tuple[float, float, float] = Field(description="Mean of each colour that pixels lose, of 0 to 1")
+    std: tuple[float, float, float] = Field(
+        description="Standard deviation that they are divided by, of 0 to 1"
+    )
+    resize_mode: Literal["shortest", "longest", "squash"] = Field(
+        description="How images are brought to the model's size, in open_clip's words"
+    )
+    interpolation: Literal["bicubic", "bilinear"] = Field(
+        "bicubic", description="Interpolation of the resize"
+    )
+
+
 class EmbedConfig(Section):
     """Stage `embed`: the CLIP model."""
 
@@ -111,6 +127,11 @@ class EmbedConfig(Section):
     pretrained: str | None = Field(
         None,
         description="open_clip tag (laion2b_s34b_b79k), a checkpoint file, or null: seeded random weights",
+    )
+    trained: TrainedConfig | None = Field(
+        None,
+        description="How a checkpoint file was trained (quick_gelu, mean, std, resize_mode); null: as the tag whose "
+        "file it is, or as FILE.json or open_clip_config.json beside it says",
     )
     seed: int = Field(0, description="Seed of the random weights")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the forward pass")
@@ -199,6 +220,11 @@ class AestheticConfig(Section):
         None,
         description="File of the head: LAION's linear one for OpenAI's ViT-B-32 or ViT-L-14, or the improved "
         "predictor for ViT-L-14 (sac+logos+ava1-l14-linearMSE.pth)",
+    )
+    model: str | None = Field(
+        None,
+        description="CLIP model whose vectors are scored, NAME/TAG as clip_embeddings shows it; null: the one that the "
+        "head was made for, where it has embedded the dataset, else the one that embedded last",
     )
 
 

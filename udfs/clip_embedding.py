@@ -8,17 +8,19 @@ Hugging Face *text tower*, which a handful of architectures have.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from udfs.checkpoint_settings import settings_of
 from udfs.clip_model import PRECISIONS, ClipFactory, ClipModel, ensure_architecture
 from udfs.names import did_you_mean
 from udfs.weights import MissingWeightsError, WeightFile, WeightsError, described, first_line, write_once
@@ -33,7 +35,7 @@ _CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz", 
 
 @dataclass(frozen=True)
 class _Source:
-    """Weights, and open_clip's entry of the tag that they belong to (empty where they belong to none)."""
+    """Weights, and how they were trained, as open_clip's entries of tags say it (empty: random weights)."""
 
     name: str
     weights: WeightFile
@@ -47,6 +49,7 @@ def resolve(
     cache_dir: str | Path,
     seed: int = 0,
     precision: str = "fp32",
+    trained: Mapping[str, Any] | None = None,
 ) -> ClipFactory:
     """Find a CLIP model and its weights.
 
@@ -54,17 +57,19 @@ def resolve(
         model: open_clip's name of an architecture, or `parrot-tiny`, this project's small one.
         pretrained: One of
             - a tag of open_clip, downloaded by open_clip to its own cache;
-            - a checkpoint file, with open_clip's default preprocessing (a file whose hash is known to be that
-              of a tag gets the tag's);
+            - a checkpoint file: one whose hash is known to be that of a tag gets the tag's preprocessing and
+              activation; of another `trained`, or a configuration beside it, must state them;
             - `TAG@FILE`: the tag's weights from this file, with the tag's preprocessing and activation;
             - None or `random`: random weights of the seed.
         cache_dir: Folder where random weights and hub tokenisers are kept.
         seed: Seed of random weights.
         precision: `fp32`, `bf16` or `fp16`.
+        trained: How a checkpoint file was trained (`quick_gelu`, `mean`, `std`, `resize_mode`, `interpolation`).
 
     Raises:
         MissingWeightsError: If weights are neither on disk nor can be downloaded.
-        WeightsError: If architecture, tag or precision do not exist, or the tokeniser cannot be loaded.
+        WeightsError: If architecture, tag or precision do not exist, the tokeniser cannot be loaded, or nothing
+            says how a checkpoint was trained.
     """
     if precision not in PRECISIONS:
         raise WeightsError(f"Unknown precision {precision!r}; known: {', '.join(PRECISIONS)}.")
@@ -75,7 +80,7 @@ def resolve(
     if pretrained is None or pretrained in ("", RANDOM):
         source = _random_source(architecture, config, seed=seed, cache_dir=Path(cache_dir))
     else:
-        source = _pretrained_source(architecture, str(pretrained))
+        source = _pretrained_source(architecture, str(pretrained), config=config, trained=trained)
     return ClipFactory(
         model_id=f"{architecture}/{source.name}",
         architecture=architecture,
@@ -85,6 +90,7 @@ def resolve(
         # would be wrong without an error.
         quick_gelu=bool(source.tag_config.get("quick_gelu") or config.get("quick_gelu")),
         weights=source.weights,
+        open_clip=importlib.metadata.version("open_clip_torch"),
         tokenizer=tokenizer,
         precision=precision,
     )
@@ -114,7 +120,9 @@ def _register_own_architectures() -> None:
             ensure_architecture(entry.name.removesuffix(".json"), config)
 
 
-def _pretrained_source(architecture: str, pretrained: str) -> _Source:
+def _pretrained_source(
+    architecture: str, pretrained: str, *, config: Mapping[str, Any], trained: Mapping[str, Any] | None
+) -> _Source:
     import open_clip
 
     name, _, tag_file = pretrained.partition("@")
@@ -125,7 +133,8 @@ def _pretrained_source(architecture: str, pretrained: str) -> _Source:
         return _Source(tag, weights, tag_config)
     if Path(pretrained).is_file():
         weights = described(pretrained)
-        return _Source(weights.name, weights, _known_tag_config(architecture, weights.sha256))
+        known = _known_tag_config(architecture, weights.sha256)
+        return _Source(weights.name, weights, known or settings_of(weights.path, config, stated=trained))
     if os.sep in pretrained or pretrained.endswith(_CHECKPOINT_SUFFIXES):
         raise MissingWeightsError(f"No checkpoint file at {Path(pretrained).absolute()}.")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
@@ -144,8 +153,7 @@ def _downloaded(architecture: str, tag: str, tag_config: dict[str, Any]) -> Weig
         raise MissingWeightsError(
             f"The weights {architecture}/{tag} are not on this disk and cannot be downloaded "
             f"({first_line(error)}). Give them as a local file: "
-            f"--set embed.pretrained={tag}@/path/to/file keeps the tag's preprocessing, "
-            "--set embed.pretrained=/path/to/file takes open_clip's default."
+            f"--set embed.pretrained={tag}@/path/to/file keeps the tag's preprocessing and activation."
         ) from error
 
 
@@ -212,17 +220,25 @@ def _portable_tokenizer(architecture: str, config: dict[str, Any], cache_dir: Pa
     try:
         tokenizer = open_clip.get_tokenizer(architecture)
         tokenizer(["a caption"])
-        content = pickle.dumps(tokenizer)
+        content, known = pickle.dumps(tokenizer), _vocabulary(tokenizer)
     except Exception as error:
         raise WeightsError(
             f"{architecture} needs the tokeniser {source or 'of SigLIP'} from a model hub, which cannot be "
             f"loaded ({first_line(error)}). It wants the package transformers, and network or a filled hub "
             "cache on the driver; or choose an architecture with CLIP's own tokeniser, such as ViT-B-32."
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(known or content).hexdigest()
     path = cache_dir.absolute() / f"{architecture}-tokenizer-{digest[:16]}.pkl"
 
     def write(partial: Path) -> None:
         partial.write_bytes(content)
 
     return described(write_once(path, write))
+
+
+def _vocabulary(tokenizer: Any) -> bytes | None:
+    """All that a fast tokeniser of transformers knows, and whose code reads it; None of other tokenisers."""
+    fast = getattr(getattr(tokenizer, "tokenizer", None), "backend_tokenizer", None)
+    if fast is None:
+        return None
+    return f"transformers {importlib.metadata.version('transformers')} {fast.to_str()}".encode()

@@ -45,6 +45,7 @@ class ClipFactory:
         preprocess: Mean, std, interpolation, resize mode and fill colour of the image preprocessing.
         quick_gelu: Whether the weights were trained with QuickGELU although the architecture has GELU.
         weights: The checkpoint.
+        open_clip: Version of open_clip on the driver: its tokeniser and its layers decide vectors too.
         tokenizer: Pickled tokeniser where it comes from a hub; None where open_clip has it itself.
         precision: `fp32`, or `bf16` or `fp16` (autocast).
     """
@@ -55,6 +56,7 @@ class ClipFactory:
     preprocess: dict[str, Any] = field(hash=False)
     quick_gelu: bool
     weights: WeightFile
+    open_clip: str
     tokenizer: WeightFile | None = None
     precision: str = "fp32"
 
@@ -62,6 +64,13 @@ class ClipFactory:
     def files(self) -> tuple[WeightFile, ...]:
         """Files that a worker needs."""
         return (self.weights, self.tokenizer) if self.tokenizer else (self.weights,)
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """How the weights were trained, as `resolve` takes it for a checkpoint file; JSON types."""
+        names = ("mean", "std", "interpolation", "resize_mode")
+        found: dict[str, Any] = json.loads(json.dumps({name: self.preprocess[name] for name in names}))
+        return {**found, "quick_gelu": self.quick_gelu}
 
     @property
     def params(self) -> dict[str, Any]:
@@ -75,6 +84,9 @@ class ClipFactory:
                     "preprocess": self.preprocess,
                     "quick_gelu": self.quick_gelu,
                     "weights": self.weights.sha256,
+                    "open_clip": self.open_clip,
+                    # Named by what it knows: pickles of equal tokenisers may differ.
+                    "tokenizer": self.tokenizer.name if self.tokenizer else None,
                     "precision": self.precision,
                     "max_caption_chars": MAX_CAPTION_CHARS,
                 }

@@ -54,7 +54,14 @@ def compare_models(spark: SparkSession, config: RunConfig, *, style: str, output
         StageError: If fewer than two models have scores.
     """
     dataset = config.dataset_name
-    found = measures_by_model(spark, Tables(spark, config.warehouse), dataset)
+    found, left_out = measures_by_model(spark, Tables(spark, config.warehouse), dataset)
+    for table, models in left_out.items():
+        console.print(
+            f"left out of {table}: {', '.join(models)}. Those scores are of another fill, overlap, vocabulary or font "
+            "than the ones that the table shows; score all models in one run to compare them",
+            markup=False,
+            soft_wrap=True,
+        )
     if len(found) < 2:
         raise StageError(_too_few(dataset, list(found)))
     names = list(dict.fromkeys(name for measures in found.values() for name in measures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from schemas import (
     text_removal_scores,
 )
 from schemas._table import TableSpec
+from spark_jobs.runner.model_run_keys import run_keys_by_model
 from spark_jobs.sql.statistics import clip_score_steps
 from spark_jobs.sql.steps import Step, run_steps
 from spark_jobs.sql.text_removal import relative_score_steps, text_removal_steps
@@ -29,8 +31,12 @@ _SYNC = "vocabulary = 'caption_1gram' AND style = 'all' AND grouping = 'all'"
 Measures = dict[str, float | None]
 
 
-def measures_by_model(spark: SparkSession, tables: Tables, dataset: str) -> dict[str, Measures]:
+def measures_by_model(
+    spark: SparkSession, tables: Tables, dataset: str
+) -> tuple[dict[str, Measures], dict[str, list[str]]]:
     """What is known of each model that has scored a dataset, from every table that holds such scores.
+
+    Only scores of equal settings are compared: of one fill, one overlap, one vocabulary and font.
 
     Args:
         spark: The session.
@@ -40,7 +46,8 @@ def measures_by_model(spark: SparkSession, tables: Tables, dataset: str) -> dict
     Returns:
         By model, in order: `images_TYPE`, `mean_TYPE` of the six image types of the text removal; `RSA`, `RSC`
         and `co_minus_all` as `mean_`, `std_` and `share_below_zero_`; `mean_clip_score_TYPE` of the three
-        image types; `mean_sync`, `std_sync`. A measure is absent where its table is.
+        image types; `mean_sync`, `std_sync`. A measure is absent where its table is. And by table the models that
+        were left out, because their scores are of other settings than those that the table shows.
     """
     found: dict[str, Measures] = {}
     reading = _Reading(tables, dataset)
@@ -66,16 +73,22 @@ def measures_by_model(spark: SparkSession, tables: Tables, dataset: str) -> dict
     if sync is not None:
         rows = [{**row.asDict(), "of": "sync"} for row in sync.where(_SYNC).collect()]
         _take(found, rows, by="of", names=("mean", "std"))
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())), reading.left_out
 
 
 class _Reading:
-    """One dataset's tables."""
+    """One dataset's tables.
+
+    Attributes:
+        left_out: Models whose scores cannot be compared, by table.
+    """
 
     def __init__(self, tables: Tables, dataset: str) -> None:
         self._tables = tables
         self._dataset = dataset
         self._current = current_run_keys(tables)
+        self._logged = _logged(tables, dataset)
+        self.left_out: dict[str, list[str]] = {}
 
     def current(self, spec: TableSpec) -> DataFrame | None:
         """A table's rows under its current run key; None where there are none."""
@@ -83,35 +96,49 @@ class _Reading:
         return None if run_key is None else self._tables.read(spec, dataset=self._dataset, run_key=run_key)
 
     def newest(self, spec: TableSpec) -> DataFrame | None:
-        """Rows of every model of a table, each under one run key: the current one, else the last finished."""
+        """Rows of every model of a table, each under its newest run key of equal settings.
+
+        What is compared with is what the table shows: the current run key, else the last finished.
+        """
         from pyspark.sql import functions as F
 
-        if not self._tables.exists(spec):
+        found = run_keys_by_model(self._tables, spec, self._dataset, current=self._current)
+        if not found:
             return None
-        frame = self._tables.read(spec, dataset=self._dataset)
-        ended = self._ended(spec)
-        pairs = frame.select("model", "run_key").distinct().collect()
-        in_time = sorted(pairs, key=lambda row: (ended.get(row["run_key"], 0.0), row["run_key"]))
-        chosen: dict[str, str] = {row["model"]: row["run_key"] for row in in_time}
-        if not chosen:
-            return None
+        shown = self._current.get((self._dataset, spec.name)) or max(keys[-1] for keys in found.values())
+        wanted_settings = self._settings(spec, shown)
         wanted = F.lit(False)
-        for model, run_key in chosen.items():
-            wanted = wanted | ((F.col("model") == model) & (F.col("run_key") == run_key))
-        return frame.where(wanted)
+        for model, keys in found.items():
+            alike = [key for key in keys if self._settings(spec, key) == wanted_settings]
+            if not alike:
+                self.left_out.setdefault(spec.name, []).append(model)
+                continue
+            wanted = wanted | ((F.col("model") == model) & (F.col("run_key") == alike[-1]))
+        return self._tables.read(spec, dataset=self._dataset).where(wanted)
 
-    def _ended(self, spec: TableSpec) -> dict[str, float]:
-        """When each run key of a table was finished last, s; the current one after all others."""
-        from pyspark.sql import functions as F
+    def _settings(self, spec: TableSpec, run_key: str) -> Any:
+        """What must be equal for two models' scores to be compared: fill, overlap, vocabulary, font, images."""
+        logged = self._logged.get((spec.name, run_key), {})
+        reads = dict(logged.get("reads", {}))
+        if spec == stat_synthetic_text.TABLE:
+            scores = self._logged.get(("synthetic_text_scores", reads.pop("synthetic_text_scores", "")), {})
+            return [reads, _without_models(scores)]
+        if spec == clip_embeddings.TABLE:
+            return reads
+        return [reads, _without_models(logged)]
 
-        ended: dict[str, float] = {}
-        if self._tables.exists(stage_runs.TABLE):
-            log = self._tables.read(stage_runs.TABLE, dataset=self._dataset)
-            finished = log.where((F.col("event") == "finished") & (F.col("table_name") == spec.name))
-            at = F.max(F.col("started_at").cast("double") + F.col("seconds")).alias("at")
-            ended = {row["run_key"]: row["at"] for row in finished.groupBy("run_key").agg(at).collect()}
-        current = self._current.get((self._dataset, spec.name))
-        return ended if current is None else {**ended, current: float("inf")}
+
+def _without_models(logged: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in logged.get("params", {}).items() if name != "models"}
+
+
+def _logged(tables: Tables, dataset: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each run key was computed with and from, by table and run key."""
+    if not tables.exists(stage_runs.TABLE):
+        return {}
+    finished = tables.read(stage_runs.TABLE, dataset=dataset).where("event = 'finished'")
+    rows = finished.select("table_name", "run_key", "params").distinct().collect()
+    return {(row["table_name"], row["run_key"]): json.loads(row["params"] or "{}") for row in rows}
 
 
 def _rows(spark: SparkSession, steps: list[Step], frames: Mapping[str, DataFrame]) -> list[dict[str, Any]]:

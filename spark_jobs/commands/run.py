@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spark_jobs import tracking
+from spark_jobs.clip_models import refuse_mixed_models
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import parrot_version, run_id
@@ -33,6 +34,7 @@ def check(config: RunConfig, stages: list[Stage]) -> None:
     check_writable(config.warehouse)
     for stage in stages:
         load_stage(stage.name).check(config)
+    refuse_mixed_models(config, {stage.name for stage in stages})
 
 
 def check_ready(tables: Tables, config: RunConfig, stages: list[Stage]) -> None:
@@ -45,6 +47,7 @@ def check_ready(tables: Tables, config: RunConfig, stages: list[Stage]) -> None:
     for stage in stages:
         load_stage(stage.name).ready(situation)
         situation = situation.done(stage.writes)
+    refuse_mixed_models(config, {stage.name for stage in stages}, tables=tables)
 
 
 def run_stages(

@@ -9,6 +9,7 @@ from rich.table import Table
 from schemas import ALL_TABLES, images, samples, stage_runs
 from schemas._table import TableSpec
 from spark_jobs.pipeline import STAGES
+from spark_jobs.runner.model_run_keys import newest_by_model
 from spark_jobs.runner.outdated import outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.pending import Input, RunKeys, input_shards, output_shards
 from spark_jobs.runner.progress import output_console
@@ -34,7 +35,8 @@ def print_status(spark: SparkSession, config: RunConfig) -> None:
     made_from = read_made_from(tables)
     notes = []
     for dataset in sorted({name for name, _ in current}):
-        outdated = outdated_tables(dataset, current, made_from)
+        newest = newest_by_model(tables, dataset, current=current)
+        outdated = outdated_tables(dataset, current, made_from, newest=newest)
         notes.append(outdated_note(dataset, outdated, outdated))
         for spec in ALL_TABLES:
             if (dataset, spec.name) in current:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas import aesthetic_scores, clip_embeddings
 from schemas._table import KEY_COLUMNS
 from spark_jobs.errors import ConfigError, ModelError, StageError
+from spark_jobs.runner.model_run_keys import current_of_models, run_keys_by_model
 from spark_jobs.runner.pending import Input, ShardWork, upstream_of
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage import shard_stage
@@ -45,8 +47,10 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
         StageError: If the image vectors are not as wide as the head's.
     """
     head = _head(config)
-    notes = _check_model(Tables(spark, config.warehouse), config.dataset_name, head)
-    report = run_shards(spark, config, _scoring(head))
+    tables = Tables(spark, config.warehouse)
+    run_key = _vectors_of(tables, config, head)
+    notes = _check_model(tables, config.dataset_name, head, run_key=run_key)
+    report = run_shards(spark, config, _scoring(head, run_key))
     report.notes += notes
     return report
 
@@ -61,7 +65,30 @@ def work(config: RunConfig) -> ShardWork:
     return _scoring(_head(config))
 
 
-def _scoring(head: AestheticHead) -> ShardWork:
+def _vectors_of(tables: Tables, config: RunConfig, head: AestheticHead) -> str | None:
+    """The run key of the vectors to score: of the model that is named, else of the one that the head was made for.
+
+    Returns:
+        None: the current one, where there are no vectors of the head's model.
+
+    Raises:
+        StageError: If there are no vectors of the model that is named.
+    """
+    dataset, current = config.dataset_name, current_run_keys(tables)
+    if config.aesthetic.model is not None:
+        named = {clip_embeddings.TABLE.name: config.aesthetic.model}
+        wanted = current_of_models(tables, dataset, current=current, models=named)
+        return wanted[dataset, clip_embeddings.TABLE.name]
+    found = run_keys_by_model(tables, clip_embeddings.TABLE, dataset, current=current)
+    own = [keys[-1] for model, keys in found.items() if _is_made_for(head, model)]
+    return own[-1] if own else None
+
+
+def _is_made_for(head: AestheticHead, model: str) -> bool:
+    return re.fullmatch(rf"{head.architecture}(-quickgelu)?/openai", model) is not None
+
+
+def _scoring(head: AestheticHead, run_key: str | None = None) -> ShardWork:
     def compute(inputs: DataFrame) -> DataFrame:
         score = functools.partial(score_rows, head=head)
         columns = inputs.select(*KEY_COLUMNS, *VECTOR_COLUMNS)
@@ -70,7 +97,7 @@ def _scoring(head: AestheticHead) -> ShardWork:
     return ShardWork(
         stage="aesthetic",
         output=aesthetic_scores.TABLE,
-        inputs=INPUTS,
+        inputs=tuple(replace(item, run_key=run_key) for item in INPUTS),
         params={"head": head.file.name, "sha256": head.file.sha256},
         compute=compute,
         models=(head.file.name,),
@@ -92,13 +119,14 @@ def _head(config: RunConfig) -> AestheticHead:
         raise ModelError(f"aesthetic: {error}") from error
 
 
-def _check_model(tables: Tables, dataset: str, head: AestheticHead) -> list[str]:
+def _check_model(tables: Tables, dataset: str, head: AestheticHead, *, run_key: str | None) -> list[str]:
     """What must be said of the model whose vectors are scored.
 
     Raises:
         StageError: If its vectors are not as wide as the head's.
     """
-    upstream = upstream_of(current_run_keys(tables), dataset, INPUTS)
+    inputs = tuple(replace(item, run_key=run_key) for item in INPUTS)
+    upstream = upstream_of(current_run_keys(tables), dataset, inputs)
     frame = tables.read(clip_embeddings.TABLE, dataset=dataset, run_key=upstream[clip_embeddings.TABLE.name])
     found = frame.where("status = 'ok' AND image_vector IS NOT NULL")
     rows = found.selectExpr("model", "size(image_vector) AS width").limit(1).collect()
@@ -112,7 +140,7 @@ def _check_model(tables: Tables, dataset: str, head: AestheticHead) -> list[str]
             f"model, or embed with --set embed.model={head.architecture} --set embed.pretrained=openai"
         )
     # The same weights may have been named as a file; only the tag proves whose they are.
-    if re.fullmatch(rf"{head.architecture}(-quickgelu)?/openai", model):
+    if _is_made_for(head, model):
         return []
     return [
         f"the head {head.file.name} was made for {head.architecture}/openai, the image vectors are of {model}: "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, cluster_assignments, cluster_models
 from schemas._table import KEY_COLUMNS
+from spark_jobs.clip_models import model_of
 from spark_jobs.clustering.fit import ensure_model
 from spark_jobs.clustering.plan import (
     check_settings,
@@ -27,6 +28,7 @@ from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage import Situation, StageContract, StagePlan, check_dataset, plan_shards
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.cluster_rows import assign_rows
 from udfs.vectors import VECTOR_COLUMNS
 
@@ -50,6 +52,10 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     tables = Tables(spark, config.warehouse)
     model = ensure_model(spark, tables, config=config, report=report)
     report.add(run_shards(spark, config, assignment(model)))
+    embedded = current_run_keys(tables).get((report.dataset, clip_embeddings.TABLE.name))
+    if model is not None and embedded is not None and not report.did_nothing:
+        clip = model_of(tables, report.dataset, spec=clip_embeddings.TABLE, run_key=embedded)
+        report.notes.append(f"clusters of the image vectors of {clip}")
     if model is not None:
         report.versions_read[cluster_models.TABLE.name] = tables.version(cluster_models.TABLE)
     report.seconds = time.monotonic() - started

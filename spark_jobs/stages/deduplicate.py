@@ -153,10 +153,13 @@ def _check_clusters(assignments: DataFrame, upstream: Mapping[str, str], dataset
 
 def _notes(embeddings: DataFrame) -> list[str]:
     rows = embeddings.select("model").limit(1).collect()
-    if not rows or not model_notes(rows[0]["model"]):
+    if not rows:
         return []
+    model = rows[0]["model"]
+    if not model_notes(model):
+        return [f"cosines of the image vectors of {model}"]
     return [
-        f"{rows[0]['model']} has random weights: nearly all images are near-duplicates to it. Embed with a real model"
+        f"{model} has random weights: nearly all images are near-duplicates to it. Embed with a real model"
     ]
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import subset_members, subsets
 from spark_jobs import tracking
+from spark_jobs.runner.model_run_keys import current_of_models
+from spark_jobs.runner.outdated import refuse_outdated
 from spark_jobs.runner.run_log import LogCommit
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
 from spark_jobs.subsets.definition import SubsetBuild
 from spark_jobs.subsets.measured import is_costly, measures_frame
-from spark_jobs.subsets.measures import KEY, upstream_of_measures
+from spark_jobs.subsets.measures import KEY, models_of_tables, upstream_of_measures
 from spark_jobs.subsets.selection import Selection, select_members
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.views import current_run_keys
@@ -54,17 +56,20 @@ def build_subset(
         Its members.
 
     Raises:
-        StageError: If a measure has not been made, or fewer samples qualify than the size asks for.
+        StageError: If a measure has not been made, measures do not fit together, or fewer samples qualify than the
+            size asks for.
     """
     definition = subset.definition
     if subset.control_of is not None:
         # A subset without members has a control without members.
         definition = definition.model_copy(update={"size": size or None} if size else {"predicate": "false"})
     selection = Selection(definition)
-    current = current_run_keys(tables)
+    models = models_of_tables(selection.measures, subset.clip_model)
+    current = current_of_models(tables, report.dataset, current=current_run_keys(tables), models=models)
     upstream = upstream_of_measures(current, report.dataset, selection.measures, subset_id=subset.subset_id)
     before = _Before(tables, report.dataset, subset)
-    work = _work(subset, selection, upstream=upstream, before=before)
+    refuse_outdated(tables, report.dataset, current=current, upstream=upstream, subset_id=subset.subset_id)
+    work = _work(subset, selection, upstream=upstream, models=models, before=before)
     if run_whole(tables, config, (work,), report=report, commit=commit)[0]:
         row = stored_subset(tables, report.dataset, subset.subset_id)
         assert row is not None, "it has just been built"
@@ -105,10 +110,13 @@ def _work(
     selection: Selection,
     *,
     upstream: Mapping[str, str],
+    models: Mapping[str, str],
     before: _Before,
 ) -> TableWork:
     workers = {measure.name: measure.worker for measure in selection.measures if measure.worker}
     decides = {**selection.decides(), **{name: worker.version for name, worker in workers.items()}}
+    if models:
+        decides["models"] = dict(models)
     return TableWork(
         stage="curate",
         outputs=(subsets.TABLE,),
@@ -119,7 +127,7 @@ def _work(
         logged={"subset": subset.subset_id, **selection.decides(), "reads": dict(upstream)},
         lock=subset.subset_id,
         name=f"{subsets.TABLE.name} {subset.subset_id}",
-        compute=lambda making: _build(making, subset, selection),
+        compute=lambda making: _build(making, subset, selection, models=models),
     )
 
 
@@ -159,12 +167,12 @@ def content_hash(members: DataFrame) -> str:
     return digest([row["n"], str(row["total"]), str(row["mixed"])])
 
 
-def _build(making: Making, subset: SubsetBuild, selection: Selection) -> None:
+def _build(making: Making, subset: SubsetBuild, selection: Selection, *, models: Mapping[str, str]) -> None:
     tables, dataset, upstream = making.tables, making.dataset, making.work.reads
     versions = making.report.versions_read
     where = {"dataset": dataset, "subset_id": subset.subset_id}
     evaluated = selection.evaluated(
-        measures_frame(tables, dataset, upstream=upstream, wanted=selection.measures)
+        measures_frame(tables, dataset, upstream=upstream, wanted=selection.measures, models=models)
     )
     with _kept_frames() as keep:
         if is_costly(upstream, selection.measures):

@@ -90,6 +90,11 @@ class CurateConfig(Section):
     size: int | None = Field(None, ge=1, description="Size in place of the definitions' own")
     seed: int | None = Field(None, ge=0, lt=2**31, description="Seed in place of the definitions' own")
     control: bool = Field(False, description="Also draw a random subset of each one's size")
+    clip_model: str | None = Field(
+        None,
+        description="CLIP model of measures that name none, NAME/TAG as the tables show it (a predicate may name "
+        "another: clip_score[ViT-B-32/openai]); null: the one that scored last",
+    )
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> CurateConfig:
@@ -131,11 +136,13 @@ class SubsetBuild:
         subset_id: Its id in the tables.
         definition: With the size and seed that hold.
         control_of: The subset whose size a random control takes; None for other subsets.
+        clip_model: CLIP model of measures that name none; None: the one that scored last.
     """
 
     subset_id: str
     definition: SubsetDefinition
     control_of: str | None = None
+    clip_model: str | None = None
 
 
 def subset_builds(config: CurateConfig) -> list[SubsetBuild]:
@@ -166,7 +173,7 @@ def _build_of(definition: SubsetDefinition, config: CurateConfig) -> SubsetBuild
     if config.seed is not None and config.seed != definition.seed:
         subset_id += f"-s{config.seed}"
         changes["seed"] = config.seed
-    return SubsetBuild(subset_id, definition.model_copy(update=changes))
+    return SubsetBuild(subset_id, definition.model_copy(update=changes), clip_model=config.clip_model)
 
 
 def control_of(subset: SubsetBuild) -> SubsetBuild:
@@ -175,9 +182,11 @@ def control_of(subset: SubsetBuild) -> SubsetBuild:
     Its seed is the next one: with the subset's own, both would prefer the same samples.
     """
     definition = subset.definition
-    tables = {measure.table for part in parse_predicate(definition.predicate) for measure in part.measures}
-    tables |= {definition.top.by.partition(".")[0]} if definition.top else set()
-    measured = [f"{table}.status = 'ok'" for table in sorted(tables - {"samples"})]
+    used = [measure for part in parse_predicate(definition.predicate) for measure in part.measures]
+    used += [find_measure(*reversed(definition.top.by.split(".", 1)))] if definition.top else []
+    models = {measure.table: f"[{measure.model}]" for measure in used if measure.model}
+    tables = sorted({measure.table for measure in used} - {"samples"})
+    measured = [f"{table}.status{models.get(table, '')} = 'ok'" for table in tables]
     control = SubsetDefinition(
         id=definition.id,
         sentence=f"Random samples, as many as {subset.subset_id} has, of those that its conditions can judge",
@@ -186,7 +195,9 @@ def control_of(subset: SubsetBuild) -> SubsetBuild:
         seed=definition.seed + 1,
         source="Size-matched random control",
     )
-    return SubsetBuild(f"{subset.subset_id}-control", control, control_of=subset.subset_id)
+    return SubsetBuild(
+        f"{subset.subset_id}-control", control, control_of=subset.subset_id, clip_model=subset.clip_model
+    )
 
 
 def _unknown(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -22,18 +22,30 @@ def is_costly(upstream: Mapping[str, str], wanted: Iterable[Measure]) -> bool:
 
 
 def measures_frame(
-    tables: Tables, dataset: str, *, upstream: Mapping[str, str], wanted: Iterable[Measure]
+    tables: Tables,
+    dataset: str,
+    *,
+    upstream: Mapping[str, str],
+    wanted: Iterable[Measure],
+    models: Mapping[str, str] | None = None,
 ) -> DataFrame:
     """One row per sample: the key, and a column for each measure wanted. Reads only the tables of `upstream`.
 
     A sample without a row in a table has nulls there.
+
+    Args:
+        tables: The warehouse.
+        dataset: The dataset.
+        upstream: Run key by table.
+        wanted: The measures.
+        models: CLIP model by table that holds several; where none is named, that of `clip_embeddings`.
     """
     from pyspark.sql import functions as F
 
     frame: DataFrame | None = None
     for table, run_key in upstream.items():
         own = [measure for measure in sorted(set(wanted)) if measure.table == table]
-        rows = _of_one_model(tables, dataset, table, run_key=run_key)
+        rows = _of_one_model(tables, dataset, table, run_key=run_key, model=(models or {}).get(table))
         rows = rows.selectExpr(*KEY, *(f"{measure.sql} AS {measure.column}" for measure in own))
         for measure in own:
             if measure.worker is not None:
@@ -44,8 +56,8 @@ def measures_frame(
     return frame
 
 
-def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> DataFrame:
-    """A table's rows; of those that hold several models side by side, the model of `clip_embeddings`.
+def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str, model: str | None) -> DataFrame:
+    """A table's rows; of those that hold several models side by side, one: as named, else that of `clip_embeddings`.
 
     Raises:
         StageError: If there are several models and none is that of `clip_embeddings`.
@@ -53,6 +65,8 @@ def _of_one_model(tables: Tables, dataset: str, table: str, *, run_key: str) -> 
     rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key, whole=True)
     if "model" not in TABLES[table].key:
         return rows
+    if model is not None:
+        return rows.where(rows["model"] == model)
     models = _models(rows)
     if len(models) < 2:
         return rows

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from schemas import TABLES
-from spark_jobs.errors import StageError
+from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import STAGES, run_first
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ KEY = ("shard_id", "sample_id")
 
 # What the registry lets `curate` read, in its order; the first has a row for every sample.
 MEASURE_TABLES = next(stage.reads for stage in STAGES if stage.name == "curate")
+# Those that hold the scores of several CLIP models side by side.
+MODEL_TABLES = ("clip_embeddings", "text_removal_scores")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Measure:
         sql: Expression over the table's columns.
         meaning: One sentence.
         worker: What makes the measure of the expression's value; None: it is the measure.
+        model: CLIP model whose score is meant, of tables that hold several; empty: the one that curation reads.
     """
 
     table: str
@@ -53,16 +56,38 @@ class Measure:
     sql: str
     meaning: str = ""
     worker: Worker | None = field(default=None, compare=False)
+    model: str = ""
 
     @property
     def full_name(self) -> str:
-        """`table.name`."""
-        return f"{self.table}.{self.name}"
+        """`table.name`, and `[model]` where one is named."""
+        return f"{self.table}.{self.name}" + (f"[{self.model}]" if self.model else "")
 
     @property
     def column(self) -> str:
-        """Its column in the frame of measures."""
+        """Its column in the frame of measures: of each table one model is read."""
         return f"{self.table}__{self.name}"
+
+
+def models_of_tables(wanted: Iterable[Measure], default: str | None) -> dict[str, str]:
+    """The CLIP model to read, by table that may hold several; absent where none is named.
+
+    Args:
+        wanted: The measures.
+        default: The model of measures that name none; None: whichever was scored last.
+
+    Raises:
+        ConfigError: If measures of one table name different models.
+    """
+    found: dict[str, set[str]] = {}
+    for measure in wanted:
+        if measure.table in MODEL_TABLES:
+            found.setdefault(measure.table, set()).update({measure.model or default or ""} - {""})
+    several = {table: sorted(models) for table, models in found.items() if len(models) > 1}
+    if several:
+        table, models = next(iter(several.items()))
+        raise ConfigError(f"a subset reads one model of each table, found {' and '.join(models)} of {table}")
+    return {table: next(iter(models)) for table, models in found.items() if models}
 
 
 def _without_nan(number: str) -> str:

@@ -6,12 +6,13 @@ only when a session runs; so predicates are parsed by sqlglot, and whatever is n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from spark_jobs.errors import ConfigError
-from spark_jobs.subsets.measures import Measure, measures
+from spark_jobs.subsets.measures import MODEL_TABLES, Measure, measures, models_of_tables
 from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 _DIALECT = "spark"
 _MAX_CHARACTERS = 10_000
+# A measure with its model, `clip_score[ViT-B-32/openai]`; quoted text is passed over.
+_OF_MODEL = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`"""
+    r"|(?P<name>\b[A-Za-z_]\w*)\[(?P<model>[^\[\]`]+)\]"
+)
+_QUOTED_MODEL = re.compile(r"`(\w+)`\.`(\w+\[[^`]+\])`")
 
 
 class PredicateError(ConfigError):
@@ -46,7 +53,8 @@ def parse_predicate(text: str) -> tuple[Condition, ...]:
 
     Args:
         text: A SQL condition over measures, e.g. `image_type = 'no_text' AND clip_score > 0.3`; a measure
-            whose name several tables have is written `table.column`.
+            whose name several tables have is written `table.column`, a score of one of several CLIP models
+            `clip_score[ViT-B-32/openai]`.
 
     Raises:
         PredicateError: With every fault: syntax, unknown columns and functions (with the closest valid
@@ -56,7 +64,12 @@ def parse_predicate(text: str) -> tuple[Condition, ...]:
     faults = list(dict.fromkeys(_Check(tree).faults()))
     if faults:
         raise PredicateError("; ".join(faults))
-    return tuple(_condition(part) for part in _conjuncts(tree))
+    conditions = tuple(_condition(part) for part in _conjuncts(tree))
+    try:
+        models_of_tables((measure for part in conditions for measure in part.measures), None)
+    except ConfigError as error:
+        raise PredicateError(str(error)) from error
+    return conditions
 
 
 def find_measure(name: str, table: str = "") -> Measure:
@@ -66,6 +79,9 @@ def find_measure(name: str, table: str = "") -> Measure:
         PredicateError: If there is none, or several tables have one; names the closest, or the choices.
     """
     known = measures()
+    name, _, model = name.rstrip("]").partition("[")
+    if model:
+        return _of_model(find_measure(name, table), model.strip())
     if table:
         found = [known[f"{table}.{name}"]] if f"{table}.{name}" in known else []
     else:
@@ -85,12 +101,24 @@ def find_measure(name: str, table: str = "") -> Measure:
     raise PredicateError(f"unknown column {given}. Columns: {', '.join(own)}")
 
 
+def _of_model(measure: Measure, model: str) -> Measure:
+    if measure.table not in MODEL_TABLES:
+        raise PredicateError(
+            f"{measure.full_name} is of no CLIP model; those of {' and '.join(MODEL_TABLES)} are: "
+            f"{measure.name}[{model}] names none"
+        )
+    return replace(measure, model=model)
+
+
 def _parsed(text: str) -> exp.Expression:
     import sqlglot
     from sqlglot.errors import ParseError, TokenError
 
     if len(text) > _MAX_CHARACTERS:
         raise PredicateError(f"a predicate has at most {_MAX_CHARACTERS:,} characters, found {len(text):,}")
+    text = _OF_MODEL.sub(
+        lambda found: f"`{found['name']}[{found['model']}]`" if found["model"] else found[0], text
+    )
     try:
         if any(token.token_type.name == "SEMICOLON" for token in sqlglot.tokenize(text, read=_DIALECT)):
             raise PredicateError("a predicate is one condition: no semicolons")
@@ -127,7 +155,8 @@ def _condition(tree: exp.Expression) -> Condition:
     readable, bound = exp.Paren(this=tree.copy()), exp.Paren(this=tree.copy())
     for column in list(readable.find_all(exp.Column)):
         measure = find_measure(column.name, column.table)
-        column.replace(exp.column(measure.name, table=measure.table))
+        name = measure.full_name.partition(".")[2]
+        column.replace(exp.column(name, table=measure.table, quoted=bool(measure.model)))
     for column in list(bound.find_all(exp.Column)):
         column.replace(exp.column(find_measure(column.name, column.table).column))
     # Innermost first. Where Spark's operators end the query, these give null; size(null) is -1 without ANSI.
@@ -135,10 +164,15 @@ def _condition(tree: exp.Expression) -> Condition:
         name = "try_divide" if isinstance(node, exp.Div) else "array_size"
         node.replace(exp.Anonymous(this=name, expressions=list(node.iter_expressions())))
     return Condition(
-        text=readable.this.sql(dialect=_DIALECT, comments=False),
+        text=_readable(readable.this.sql(dialect=_DIALECT, comments=False)),
         sql=bound.this.sql(dialect=_DIALECT, comments=False),
         measures=tuple(sorted(used)),
     )
+
+
+def _readable(sql: str) -> str:
+    """SQL without the quotes around a measure that names its model, as people write it."""
+    return _QUOTED_MODEL.sub(r"\1.\2", sql)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Job:
         inventory: File of its inventory.
         weights: Checkpoint that the training starts from.
         weights_sha256: Its SHA-256.
+        trained: Activation and image preprocessing that the weights go with (`ClipFactory.trained`).
         processes: Number of processes.
         threads: Threads per process; None: cores by processes.
         decode_threads: Threads per process that decode images.
@@ -41,6 +42,7 @@ class Job:
     inventory: str
     weights: str
     weights_sha256: str
+    trained: Mapping[str, Any]
     processes: int
     threads: int | None
     decode_threads: int

@@ -91,6 +91,7 @@ def prepare(section: TrainClipConfig, *, output: Path, cache: Path) -> Prepared:
         inventory=str((output / f"inventory-{export.digest}.json").absolute()),
         weights=str(weights.path),
         weights_sha256=weights.sha256,
+        trained=factory.trained,
         processes=section.processes,
         threads=section.threads,
         decode_threads=section.decode_threads,

@@ -19,6 +19,7 @@ from spark_jobs.training.feeds.choose import open_feed
 from spark_jobs.training.job import STEPS, Job, Result
 from spark_jobs.training.optimiser import adamw, learning_rate
 from spark_jobs.training.progress import Step, cut_steps, pace_of, read_steps, write_steps
+from udfs.checkpoint_settings import write_beside
 from udfs.clip_embedding import resolve
 from udfs.clip_model import ClipFactory, cleaned_caption, ensure_architecture
 from udfs.weights import sha256_of
@@ -59,7 +60,9 @@ class Trainer:
         self._recipe = job.recipe
         _be_deterministic(self._recipe.seed, place)
         ensure_architecture(self._recipe.model, dict(job.architecture))
-        self._factory = resolve(self._recipe.model, job.weights, cache_dir=folder, seed=self._recipe.seed)
+        self._factory = resolve(
+            self._recipe.model, job.weights, cache_dir=folder, seed=self._recipe.seed, trained=job.trained
+        )
         if self._factory.weights.sha256 != job.weights_sha256:
             raise ModelError(f"{job.weights} has changed since the training was prepared: start it again")
         self._model = self._factory.network(place.device).train()
@@ -227,8 +230,10 @@ class Trainer:
             return
         steps = read_steps(self._folder / STEPS)
         pace = pace_of(steps)
+        checkpoint = save_model(self._folder / self._job.checkpoint, self._model)
+        write_beside(checkpoint, self._factory.trained)
         Result(
-            sha256=sha256_of(save_model(self._folder / self._job.checkpoint, self._model)),
+            sha256=sha256_of(checkpoint),
             steps=self._recipe.steps,
             samples_seen=self._recipe.steps * self._recipe.batch_size,
             loss=pace_of(steps[-max(1, len(steps) // 20) :]).loss,

@@ -9,9 +9,12 @@ import torch
 from schemas import aesthetic_scores, clip_embeddings
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError, ModelError, StageError
+from spark_jobs.runner.model_run_keys import newest_by_model
+from spark_jobs.runner.outdated import outdated_tables, read_made_from
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.aesthetic import run
 from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import current_run_keys
 
 OUTPUT = aesthetic_scores.TABLE
 COUNT = 40
@@ -75,7 +78,30 @@ def test_scores_models_and_refusals(spark, tmp_path):
     assert run(spark, config).did_nothing
 
     put_embeddings(spark, warehouse, vectors, model="ViT-B-32/laion2b_s34b_b79k", run_key="laion")
-    other = run(spark, config)
+    assert run(spark, config).did_nothing, "the vectors that the head was made for are still there"
+    named = configured(warehouse, f"aesthetic.head={path}", "aesthetic.model=ViT-B-32/laion2b_s34b_b79k")
+    other = run(spark, named)
     assert other.run_keys != report.run_keys
     (note,) = other.notes
     assert "made for ViT-B-32/openai, the image vectors are of ViT-B-32/laion2b_s34b_b79k" in note
+    with pytest.raises(StageError, match=r"no scores of ViT-L-14/openai; it has those of ViT-B-32/laion2b"):
+        run(spark, configured(warehouse, f"aesthetic.head={path}", "aesthetic.model=ViT-L-14/openai"))
+
+
+def test_a_head_finds_the_vectors_of_its_model_beside_those_that_were_embedded_last(spark, tmp_path):
+    """The paper scores with ViT-B-32 and rates aesthetics with ViT-L-14."""
+    torch.manual_seed(1)
+    path = tmp_path / "l14.pth"
+    torch.save(torch.nn.Linear(768, 1).state_dict(), path)
+    warehouse = tmp_path / "w"
+    put_embeddings(spark, warehouse, drawn(768), model="ViT-L-14/openai", run_key="l14")
+    put_embeddings(spark, warehouse, drawn(512), model="ViT-B-32/openai", run_key="b32")
+    report = run(spark, configured(warehouse, f"aesthetic.head={path}"))
+    assert (report.rows, report.failed, report.notes) == (COUNT, 1, [])
+    tables = Tables(spark, str(warehouse))
+    current = current_run_keys(tables)
+    assert current["test", "clip_embeddings"] == "b32"
+    newest = newest_by_model(tables, "test", current=current)
+    assert newest["clip_embeddings"] == {"l14", "b32"}
+    assert outdated_tables("test", current, read_made_from(tables), newest=newest) == {}
+    assert set(outdated_tables("test", current, read_made_from(tables))) == {"aesthetic_scores"}

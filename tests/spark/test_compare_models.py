@@ -20,11 +20,11 @@ from spark_jobs.warehouse.tables import Tables
 TABLE = text_removal_scores.TABLE
 
 
-def put(spark, tables, rows, run_key):
+def put(spark, tables, rows, run_key, **settings):
     rows = [{**row, "run_key": run_key} for row in rows]
     tables.create(TABLE)
     tables.replace(TABLE, scores_frame(spark, rows), dataset="d", run_key=run_key)
-    log = RunLog(tables, TABLE, stage="remove_text", dataset="d", run_key=run_key, params={})
+    log = RunLog(tables, TABLE, stage="remove_text", dataset="d", run_key=run_key, params=settings)
     log.add("finished", seconds=0.0, shards=0, counts={})
 
 
@@ -72,6 +72,32 @@ def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, 
         assert logged == pytest.approx(numbers, abs=1e-12)
     stored = {path.name: path.read_bytes() for path in artifacts_of(run, store, tmp_path / "artifacts")}
     assert stored == {"models.csv": printed.encode(), "p.svg": plot.encode()}
+
+
+def test_only_scores_of_the_same_fill_and_overlap_are_compared(spark, config, tmp_path, capsys):
+    config = config.model_copy(update={"dataset": "d"})
+    tables = Tables(spark, config.warehouse)
+
+    def settings(fill, overlap):
+        return {
+            "params": {"inpaint": {"fill": fill}, "models": [fill]},
+            "reads": {"caption_overlap": overlap},
+        }
+
+    for model, score, fill, overlap, run_key in (
+        ("B", 0.2, "telea", "now", "b"),
+        ("C", 0.3, "mean", "now", "c"),
+        ("D", 0.4, "telea", "before", "d"),
+        ("A", 0.1, "mean", "now", "a1"),
+        ("A", 0.9, "telea", "now", "a2"),
+    ):
+        rows = [removal_row(0, model, score_raw=score)]
+        put(spark, tables, rows, run_key, **settings(model, fill, overlap))
+    compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
+    captured = capsys.readouterr()
+    found = {row["model"]: row["mean_raw_without_text"] for row in csv.DictReader(io.StringIO(captured.out))}
+    assert found == {"A": "0.9", "B": "0.2"}
+    assert "left out of text_removal_scores: C, D. Those scores are of another fill" in captured.err
 
 
 def runs_of(store, experiment):

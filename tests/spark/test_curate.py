@@ -6,11 +6,13 @@ import json
 
 import pandas as pd
 import pytest
+from pyspark.sql import functions as F
 
-from schemas import subset_members, subsets
+from schemas import clip_embeddings, subset_members, subsets, text_removal_scores
 from spark_jobs.commands.subset import compare
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError, StageError
+from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.curate import run
 from spark_jobs.subsets import draw
 from spark_jobs.subsets.definition import built_in
@@ -263,3 +265,54 @@ def test_new_rows_of_a_measure_build_the_subset_again(spark, tmp_path):
 def test_an_unknown_subset_names_the_closest(spark, tmp_path):
     with pytest.raises(ConfigError, match=r"unknown subset debiasd\. Did you mean debiased\?"):
         run(spark, configured(tmp_path, "debiasd"))
+
+
+def test_measures_name_their_model(spark, tmp_path):
+    """The scores of one model and the aesthetics of another: both are there under a run key of their own."""
+    put_measures(spark, tmp_path / "w", FRAME)
+    tables = Tables(spark, str(tmp_path / "w"))
+    spec = clip_embeddings.TABLE
+    other = tables.read(spec).withColumns(
+        {
+            "model": F.lit("other/m"),
+            "run_key": F.lit("other-key"),
+            "clip_score": F.col("clip_score") - F.lit(0.1),
+        }
+    )
+    tables.replace(spec, other, dataset="test", run_key="other-key")
+    log = RunLog(tables, spec, stage="embed", dataset="test", run_key="other-key", params={})
+    log.add("finished", seconds=0.0, shards=0, counts={})
+
+    def ids(predicate, **curate):
+        subset = {"id": "mine", "predicate": predicate}
+        run(spark, configured(tmp_path / "w", "mine", subsets=[subset], **curate))
+        return members(spark, tmp_path / "w", "mine"), stored(spark, tmp_path / "w")["mine"]
+
+    sound = FRAME[FRAME.is_sound & FRAME.clip_score.notna()]
+    expected = sorted(sound[sound.clip_score.astype(float) > 0.28].sample_id)
+    found, row = ids("clip_score[m] > 0.28")
+    assert found == expected
+    assert "clip_embeddings.clip_score[m] > 0.28" in row["predicate"]
+    assert {read["run_key"] for read in row["tables_read"]} == {"samples-key", "clip_embeddings-key"}
+    lower = sorted(sound[sound.clip_score.astype(float) - 0.1 > 0.181].sample_id)
+    assert ids("clip_score > 0.181")[0] == lower, "whichever scored last"
+    assert ids("clip_score > 0.28", clip_model="m")[0] == expected
+    assert ids("clip_score[other/m] > 0.181", clip_model="m")[0] == lower
+    with pytest.raises(StageError, match=r"no scores of x/y; it has those of m, other/m"):
+        ids("clip_score[x/y] > 0.2")
+
+
+def test_measures_that_do_not_fit_together_are_refused(spark, tmp_path):
+    put_measures(spark, tmp_path / "w", FRAME)
+    tables = Tables(spark, str(tmp_path / "w"))
+    reads = {"caption_overlap": "an older key"}
+    log = RunLog(
+        tables, text_removal_scores.TABLE, stage="remove_text", dataset="test",
+        run_key="text_removal_scores-key", params={"reads": reads},
+    )  # fmt: skip
+    log.add("finished", seconds=0.0, shards=0, counts={})
+    with pytest.raises(
+        StageError, match=r"subset rsa_lt_0: .*older caption_overlap.*`parrot run remove_text curate"
+    ):
+        run(spark, configured(tmp_path / "w", "rsa_lt_0"))
+    run(spark, configured(tmp_path / "w", "cotr_eq_0"))

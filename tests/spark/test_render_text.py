@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pandas as pd
@@ -166,6 +167,9 @@ def test_several_models_stand_side_by_side(spark, config, tmp_path, vocabulary):
     assert single.params == one.params
     assert single.rows_per_sample == len(STYLES)
     checkpoint = resolve("parrot-tiny", None, seed=1, cache_dir=tmp_path).weights.path
+    preprocessing = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
+    beside = checkpoint.with_name(f"{checkpoint.name}.json")
+    beside.write_text(json.dumps({"model_cfg": {}, "preprocess_cfg": preprocessing}), encoding="utf-8")
     both = render_text.work(
         configured(config, tmp_path, f"render_text.models=[parrot-tiny, parrot-tiny/{checkpoint}]")
     )

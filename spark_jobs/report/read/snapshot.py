@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import TABLES, evaluation_results, subsets, training_runs
 from spark_jobs.pipeline import STAGES, STATISTICS
+from spark_jobs.runner.model_run_keys import newest_by_model
 from spark_jobs.runner.outdated import Outdated, outdated_note, outdated_tables, read_made_from
 from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.table_content import content_key
@@ -62,7 +63,12 @@ class Snapshot:
         run_keys = current_run_keys(tables)
         datasets = tuple(sorted({dataset for dataset, table in run_keys if table == "samples"}))
         made_from = read_made_from(tables)
-        outdated = {dataset: outdated_tables(dataset, run_keys, made_from) for dataset in datasets}
+        outdated = {
+            dataset: outdated_tables(
+                dataset, run_keys, made_from, newest=newest_by_model(tables, dataset, current=run_keys)
+            )
+            for dataset in datasets
+        }
         snapshot = cls(tables, datasets, config, run_keys, outdated)
         built = {dataset: _subset_rows(tables, dataset) for dataset in datasets}
         trained = {dataset: _trained_rows(tables, dataset) for dataset in datasets}

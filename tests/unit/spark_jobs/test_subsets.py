@@ -213,3 +213,38 @@ def test_languages_of_captions():
         "PMP Application Process Guide",
     ]
     assert languages(titles) == ["en", "en", "en"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("clip_score[ViT-B-32/openai] > 0.28", "clip_embeddings.clip_score[ViT-B-32/openai] > 0.28"),
+        ("clip_embeddings.clip_score[a b.pt] > 0", "clip_embeddings.clip_score[a b.pt] > 0"),
+        ("rsa[x] < 0 AND caption LIKE '%clip_score[y]%'", "text_removal_scores.rsa[x] < 0"),
+    ],
+)
+def test_a_measure_may_name_its_model(text, shown):
+    condition = parse_predicate(text)[0]
+    assert condition.text == shown
+    assert parse_predicate(condition.text) == (condition,), "what is stored can be read again"
+    (measure,) = condition.measures
+    assert measure.model
+    assert measure.full_name in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cotr[ViT-B-32/openai] > 0", "caption_overlap.cotr is of no CLIP model"),
+        ("clip_score[a] > clip_score[b]", "reads one model of each table, found a and b of clip_embeddings"),
+        ("clip_scor[a] > 0", "Did you mean clip_score"),
+    ],
+)
+def test_a_model_that_makes_no_sense_is_told(text, message):
+    with pytest.raises(PredicateError, match=message):
+        parse_predicate(text)
+
+
+def test_text_in_quotes_names_no_model():
+    (condition,) = parse_predicate("caption LIKE '%clip_score[y]%'")
+    assert "'%clip_score[y]%'" in condition.text

@@ -30,7 +30,9 @@ from spark_jobs.training.progress import (
 from spark_jobs.training.recipe import recipe_of
 from spark_jobs.training.worker import train
 from tests.builders import image_bytes
+from tests.checkpoints import AS_OPEN_CLIP
 from tests.training_export import write_export
+from udfs.checkpoint_settings import write_beside
 from udfs.clip_model import ensure_architecture
 
 TINY = "test-train-vit"
@@ -227,6 +229,9 @@ def test_weights_that_are_another_models_or_hold_code_are_refused(export, traine
         prepared_in(tmp_path, section_of(export, model="test-train-wide", init=checkpoint_of(trained)))
     evil = tmp_path / "evil.pt"
     torch.save({"state_dict": Evil()}, evil)
+    with pytest.raises(ModelError, match="nothing says how it was trained"):
+        prepared_in(tmp_path, section_of(export, init=evil))
+    write_beside(evil, AS_OPEN_CLIP)
     with pytest.raises(ModelError, match="is no checkpoint of"):
         prepared_in(tmp_path, section_of(export, init=evil))
     scripted = tmp_path / "scripted.pt"

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.checkpoints import AS_OPEN_CLIP
 from udfs import clip_embedding, clip_model
 from udfs.clip_embedding import ClipFactory, resolve
 from udfs.clip_model import ClipModel
@@ -192,7 +193,7 @@ def test_local_checkpoint_keeps_its_name_and_vectors(
 
     checkpoint = tmp_path / "epoch_7.pt"
     torch.save({"epoch": 7, "state_dict": load_file(factory.weights.path)}, checkpoint)
-    local = resolve(ARCHITECTURE, str(checkpoint), seed=0, cache_dir=cache_dir)
+    local = resolve(ARCHITECTURE, str(checkpoint), seed=0, cache_dir=cache_dir, trained=AS_OPEN_CLIP)
     assert local.model_id == f"{ARCHITECTURE}/epoch_7.pt"
     assert local.weights.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     images = drawn_images()[:2]
@@ -225,7 +226,7 @@ def test_torchscript_archives_load(factory: ClipFactory, cache_dir: Path, tmp_pa
     with warnings.catch_warnings(), pytest.raises(RuntimeError, match="TorchScript"):
         warnings.simplefilter("ignore")
         open_clip.create_model(ARCHITECTURE, pretrained=str(archive))  # open_clip by itself refuses it
-    loaded = resolve(ARCHITECTURE, str(archive), seed=0, cache_dir=cache_dir).load()
+    loaded = resolve(ARCHITECTURE, str(archive), seed=0, cache_dir=cache_dir, trained=AS_OPEN_CLIP).load()
     images = drawn_images()[:2]
     expected, _ = open_clip_loop(factory.weights.path, images, ["", ""])
     for row, vector in zip(embedded(loaded, images, ["a", "b"]), expected, strict=True):

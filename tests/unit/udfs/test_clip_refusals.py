@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.checkpoints import AS_OPEN_CLIP
 from udfs.clip_embedding import ClipFactory, resolve
 from udfs.clip_model import ClipModel
 from udfs.weights import MissingWeightsError, WeightsError
@@ -35,14 +36,15 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     file = tmp_path / "broken.pt"
     file.write_bytes(content)
     with pytest.raises(WeightsError, match=r"broken\.pt is no checkpoint of test-small"):
-        resolve(small_architecture, str(file), seed=0, cache_dir=tmp_path).load()
+        resolve(small_architecture, str(file), seed=0, cache_dir=tmp_path, trained=AS_OPEN_CLIP).load()
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(
     factory: ClipFactory, small_architecture: str, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="is no checkpoint of test-small"):
-        resolve(small_architecture, str(factory.weights.path), seed=0, cache_dir=tmp_path).load()
+        path = str(factory.weights.path)
+        resolve(small_architecture, path, seed=0, cache_dir=tmp_path, trained=AS_OPEN_CLIP).load()
 
 
 def test_a_checkpoint_that_runs_code_is_refused(small_architecture: str, tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_checkpoint_that_runs_code_is_refused(small_architecture: str, tmp_pat
     file = tmp_path / "harmful.pt"
     torch.save({"state_dict": Harmful()}, file)
     with pytest.raises(WeightsError, match="no checkpoint"):
-        resolve(small_architecture, str(file), seed=0, cache_dir=tmp_path).load()
+        resolve(small_architecture, str(file), seed=0, cache_dir=tmp_path, trained=AS_OPEN_CLIP).load()
     assert not (tmp_path / "touched").exists()
 
 

@@ -1,0 +1,106 @@
+"""Scores of several CLIP models side by side: the newest run key of each model in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from schemas import clip_embeddings, stage_runs, text_removal_scores
+from schemas._table import TableSpec
+from spark_jobs.errors import StageError
+from spark_jobs.runner.pending import RunKeys
+from spark_jobs.warehouse.query_cache import Question
+
+if TYPE_CHECKING:
+    from spark_jobs.warehouse.tables import Tables
+
+SIDE_BY_SIDE = (clip_embeddings.TABLE, text_removal_scores.TABLE)
+"""Sample-level tables that hold the scores of several models, each under a run key of its own."""
+_PAIRS = Question("models and run keys", version=1)
+_ENDED = Question("end of run keys", version=1)
+
+
+def run_keys_by_model(
+    tables: Tables, spec: TableSpec, dataset: str, *, current: RunKeys
+) -> dict[str, tuple[str, ...]]:
+    """The run keys under which a table holds each model's rows, the newest last; the current one is the newest.
+
+    Args:
+        tables: The warehouse.
+        spec: A table with a column `model`.
+        dataset: The dataset.
+        current: Current run keys.
+    """
+    if not tables.exists(spec):
+        return {}
+
+    def ask() -> list[list[str]]:
+        rows = tables.read(spec, dataset=dataset).where("model IS NOT NULL")
+        return sorted(
+            [row["model"], row["run_key"]] for row in rows.select("model", "run_key").distinct().collect()
+        )
+
+    pairs = tables.answer(spec, _PAIRS.of(dataset=dataset), ask)
+    ended = _ended(tables, spec, dataset)
+    now = current.get((dataset, spec.name))
+    in_time = sorted(pairs, key=lambda pair: (pair[1] == now, ended.get(pair[1], 0.0), pair[1]))
+    found: dict[str, tuple[str, ...]] = {}
+    for model, run_key in in_time:
+        found[model] = (*found.get(model, ()), run_key)
+    return dict(sorted(found.items()))
+
+
+def newest_by_model(tables: Tables, dataset: str, *, current: RunKeys) -> dict[str, frozenset[str]]:
+    """By table of several models, the newest run key of each of them: all of them may be read from."""
+    return {
+        spec.name: frozenset(
+            keys[-1] for keys in run_keys_by_model(tables, spec, dataset, current=current).values()
+        )
+        for spec in SIDE_BY_SIDE
+    }
+
+
+def current_of_models(
+    tables: Tables, dataset: str, *, current: RunKeys, models: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """Current run keys, with those of some models in the place of what was scored last.
+
+    Args:
+        tables: The warehouse.
+        dataset: The dataset.
+        current: Current run keys.
+        models: The model wanted, by table.
+
+    Raises:
+        StageError: If a table has no scores of a model; names those that it has.
+    """
+    wanted = dict(current)
+    for table, model in models.items():
+        spec = next(spec for spec in SIDE_BY_SIDE if spec.name == table)
+        found = run_keys_by_model(tables, spec, dataset, current=current)
+        if model not in found:
+            raise StageError(
+                f"table {table} of dataset {dataset} has no scores of {model}; it has those of "
+                f"{', '.join(found) or 'no model'}"
+            )
+        wanted[dataset, table] = found[model][-1]
+    return wanted
+
+
+def _ended(tables: Tables, spec: TableSpec, dataset: str) -> dict[str, float]:
+    """When each run key of a table was finished last, seconds since 1970."""
+    if not tables.exists(stage_runs.TABLE):
+        return {}
+
+    def ask() -> dict[str, float]:
+        from pyspark.sql import functions as F
+
+        log = tables.read(stage_runs.TABLE, dataset=dataset)
+        finished = log.where((F.col("event") == "finished") & (F.col("table_name") == spec.name))
+        at = F.max(F.col("started_at").cast("double") + F.col("seconds")).alias("at")
+        return {row["run_key"]: row["at"] for row in finished.groupBy("run_key").agg(at).collect()}
+
+    ended: dict[str, float] = tables.answer(
+        stage_runs.TABLE, _ENDED.of(dataset=dataset, table=spec.name), ask
+    )
+    return ended

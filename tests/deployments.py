@@ -1,0 +1,85 @@
+"""The files of the deployments, read for tests: bundle, job, steps, locks, and what a task resolves to."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import typer.main
+import yaml
+from packaging.requirements import Requirement
+
+from spark_jobs import cli
+from spark_jobs.config import load_config
+from spark_jobs.pipeline import STAGES, select
+
+ROOT = Path(__file__).resolve().parents[1]
+DATABRICKS = ROOT / "deploy" / "databricks"
+EMR = ROOT / "deploy" / "emr"
+PINNED = DATABRICKS / "requirements-17.3-ml.txt"
+BY_NAME = {stage.name: stage for stage in STAGES}
+PROFILED = [stage.name for stage in STAGES if stage.profiles]
+
+BUNDLE = yaml.safe_load((DATABRICKS / "databricks.yml").read_text(encoding="utf-8"))
+RESOURCES = {
+    path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for pattern in BUNDLE["include"]
+    for path in sorted(DATABRICKS.glob(pattern))
+}
+JOB = RESOURCES["profile.job.yml"]["resources"]["jobs"]["profile"]
+TASKS = {task["task_key"]: task for task in JOB["tasks"]}
+CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in JOB["job_clusters"]}
+# Where the jobs read their one configuration, and the file of the checkout that lies there.
+CONFIG_FILES = {
+    "${workspace.file_path}/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
+    "${CONFIG}": EMR / "parrot.yaml",
+}
+STEPS = json.loads((EMR / "steps.json").read_text(encoding="utf-8"))
+
+
+def upstream_of(name: str) -> set[str]:
+    """Stages of the job that write what a stage reads."""
+    reads = set(BY_NAME[name].reads)
+    return {stage.name for stage in STAGES if stage.profiles and set(stage.writes) & reads}
+
+
+def parsed(arguments: list[str]) -> dict[str, object]:
+    """Options of a `parrot` command line, parsed as the command line does; and the settings looked up."""
+    name, *rest = arguments
+    values = typer.main.get_command(cli.app).commands[name].make_context(name, list(rest)).params
+    select(values["stages"] or [])
+    file = CONFIG_FILES.get(str(values["config"]), values["config"])
+    config = load_config(file and str(file), overrides=tuple(values["set_"] or ()))
+    return {**values, "settings": config}
+
+
+def texts(value: object) -> list[str]:
+    """All strings in nested data."""
+    if isinstance(value, dict):
+        return list(itertools.chain.from_iterable(texts(inner) for inner in [*value, *value.values()]))
+    if isinstance(value, list):
+        return list(itertools.chain.from_iterable(texts(inner) for inner in value))
+    return [value] if isinstance(value, str) else []
+
+
+def locked(name: str) -> dict[str, str]:
+    """Version by package of a lock."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE))
+    assert found, f"{name} locks nothing"
+    return found
+
+
+def requirements(path: Path) -> list[Requirement]:
+    """Lines of a requirements file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert found, f"{path} asks for nothing"
+    return found
+
+
+def canonical(requirement: str) -> str:
+    """Name of the package that a requirement asks for, as locks write it."""
+    return re.sub(r"[-_.]+", "-", Requirement(requirement).name).lower()

@@ -1,0 +1,180 @@
+"""The Databricks bundle against the code: tasks, order, parameters, clusters, entry points."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from spark_jobs import cli
+from spark_jobs.warehouse.addresses import is_catalog
+from tests.deployments import (
+    BUNDLE,
+    BY_NAME,
+    CLUSTERS,
+    DATABRICKS,
+    JOB,
+    PINNED,
+    PROFILED,
+    RESOURCES,
+    ROOT,
+    TASKS,
+    canonical,
+    parsed,
+    requirements,
+    texts,
+    upstream_of,
+)
+
+
+def test_the_bundle_includes_its_resources():
+    assert set(RESOURCES) == {path.name for path in (DATABRICKS / "resources").iterdir()}
+    assert {"profile.job.yml", "experiment.yml"} <= set(RESOURCES)
+
+
+def test_one_task_per_profiled_stage_in_order():
+    assert [task["task_key"] for task in JOB["tasks"]] == PROFILED
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_a_task_depends_on_what_its_stage_reads(name):
+    depends_on = [task["task_key"] for task in TASKS[name].get("depends_on", [])]
+    assert len(depends_on) == len(set(depends_on))
+    assert set(depends_on) == upstream_of(name)
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_a_task_runs_its_stage(name):
+    wheel_task = TASKS[name]["python_wheel_task"]
+    values = parsed(wheel_task["parameters"])
+    assert values["stages"] == [name]
+    assert values["dataset"] == "{{job.parameters.dataset}}"
+    assert values["warehouse"] == "${var.catalog}.${var.schema}"
+    assert (values["source"] is not None) == (not BY_NAME[name].reads)
+    assert values["settings"].tracking.experiment == "${resources.experiments.parrot.name}"
+    assert (values["settings"].report.output is not None) == (name == "report")
+
+
+@pytest.mark.parametrize("name", PROFILED)
+def test_model_stages_run_on_the_model_cluster(name):
+    assert TASKS[name]["job_cluster_key"] == ("model" if BY_NAME[name].uses_model else "cpu")
+
+
+def test_clusters_give_stages_their_spark_context():
+    assert set(CLUSTERS) == {task["job_cluster_key"] for task in JOB["tasks"]}
+    assert {cluster["data_security_mode"] for cluster in CLUSTERS.values()} == {"SINGLE_USER"}
+    assert not any("environment_key" in task for task in JOB["tasks"]), "serverless has no sparkContext"
+
+
+def test_the_entry_point_is_the_projects():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for task in JOB["tasks"]:
+        wheel_task = task["python_wheel_task"]
+        assert wheel_task["package_name"] == project["name"].replace("-", "_")
+        module, _, function = project["scripts"][wheel_task["entry_point"]].partition(":")
+        assert callable(getattr(sys.modules[module], function))
+
+
+def test_the_wheel_is_built_from_the_project_and_is_what_tasks_install():
+    artifact = BUNDLE["artifacts"]["wheel"]
+    project = (DATABRICKS / artifact["path"]).resolve()
+    assert (project / "pyproject.toml").samefile(ROOT / "pyproject.toml")
+    assert "--wheel-dir dist" in artifact["build"]
+    for task in JOB["tasks"]:
+        pinned, wheel = task["libraries"]
+        assert [*wheel] == ["whl"], "the wheel without extras: the runtime brings Spark"
+        # Paths of a resource file are relative to it.
+        assert (DATABRICKS / "resources" / wheel["whl"]).resolve() == project / "dist" / "*.whl"
+        assert (DATABRICKS / "resources" / pinned["requirements"]).resolve() == PINNED
+
+
+def test_clusters_have_the_runtime_that_the_requirements_are_for():
+    (version,) = re.findall(r"requirements-(.*)-ml\.txt", PINNED.name)
+    for name in ("spark_version", "gpu_spark_version"):
+        assert re.fullmatch(
+            rf"{re.escape(version)}\.x-[cg]pu-ml-scala2\.13", BUNDLE["variables"][name]["default"]
+        )
+
+
+def test_nothing_of_the_runtime_is_replaced():
+    runtime = {item.name: item for item in requirements(DATABRICKS / "runtime-17.3-ml.txt")}
+    pinned = {item.name: item for item in requirements(PINNED)}
+    kept = {name: item for name, item in pinned.items() if name in runtime}
+    assert {"numpy", "pandas", "pyarrow", "torch", "pydantic", "fsspec", "mlflow-skinny"} <= set(kept)
+    assert all(item.specifier == runtime[name].specifier for name, item in kept.items())
+    assert {str(item.specifier)[:2] for name, item in pinned.items() if name not in kept} == {"=="}
+    assert "pyspark" not in pinned
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for wanted in map(Requirement, project["dependencies"]):
+        (version,) = re.findall(r"[=~]=(\S+)", str(pinned[canonical(str(wanted))]))
+        assert version in wanted.specifier
+
+
+def test_the_readme_tells_what_is_installed():
+    text = (DATABRICKS / "README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (kept|added|replaced) \| \d+ \| (.*) \|$", text, re.MULTILINE))
+    listed = set(re.findall(r"([a-z0-9-]+) \d[^,]*", f"{told['kept']}, {told['added']}"))
+    assert listed == {item.name for item in requirements(PINNED)}
+    assert told["replaced"].startswith("none")
+
+
+def test_what_is_synchronised_exists():
+    folders = [(DATABRICKS / path).resolve() for path in BUNDLE["sync"]["paths"]]
+    assert DATABRICKS in folders
+    assert ROOT / "notebooks" in folders
+    assert Path(os.path.commonpath(folders)) == ROOT, "the wheel would lie outside of what may be uploaded"
+
+
+def test_every_variable_is_declared_and_used():
+    used = set(re.findall(r"\$\{var\.(\w+)\}", "\n".join(texts(RESOURCES) + texts(BUNDLE))))
+    assert used == set(BUNDLE["variables"])
+    assert all(variable["description"] for variable in BUNDLE["variables"].values())
+    for target in BUNDLE["targets"].values():
+        assert set(target["variables"]) <= set(BUNDLE["variables"])
+
+
+def test_references_to_resources_exist():
+    references = set(re.findall(r"\$\{resources\.(\w+)\.(\w+)\.\w+\}", "\n".join(texts(RESOURCES))))
+    assert references
+    for kind, name in references:
+        assert any(name in resource["resources"].get(kind, {}) for resource in RESOURCES.values())
+    parameters = {parameter["name"] for parameter in JOB["parameters"]}
+    assert set(re.findall(r"\{\{job\.parameters\.(\w+)\}\}", "\n".join(texts(JOB["tasks"])))) == parameters
+
+
+def test_dev_is_paused_and_the_default():
+    dev, prod = BUNDLE["targets"]["dev"], BUNDLE["targets"]["prod"]
+    assert dev["mode"] == "development"
+    assert dev["default"] is True
+    assert dev["variables"]["schedule_status"] == "PAUSED"
+    assert prod["mode"] == "production"
+    assert prod["variables"]["schedule_status"] == "UNPAUSED"
+    assert prod["workspace"]["root_path"], "production mode asks for one"
+    assert JOB["schedule"]["pause_status"] == "${var.schedule_status}"
+    assert len(BUNDLE["variables"]["schedule"]["default"].split()) == 6, "Quartz cron has six fields"
+
+
+def test_warehouse_of_the_bundle_is_a_catalog():
+    for target in BUNDLE["targets"].values():
+        schema = target["variables"].get("schema", BUNDLE["variables"]["schema"]["default"])
+        assert is_catalog(f"main.{schema}")
+
+
+def test_the_entry_point_returns_after_success(monkeypatch, capsys):
+    # Databricks calls the function itself, and takes any SystemExit, even of 0, for a failure.
+    monkeypatch.setattr(sys, "argv", ["parrot", "describe", "overlap"])
+    cli.main()
+    assert "overlap" in capsys.readouterr().out
+
+
+def test_the_entry_point_fails_with_a_status(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["parrot", "describe", "nothing"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    assert "no stage or table nothing" in capsys.readouterr().err
