@@ -73,12 +73,12 @@ def model_of(tables: Tables, dataset: str, *, spec: TableSpec, run_key: str) -> 
         spec: A table with a column `model`.
         run_key: The rows' run key.
     """
-    rows_read = {"dataset": dataset, "run_key": run_key}
-    found: list[str] = tables.answer(
-        spec,
-        _A_MODEL.of(**rows_read),
-        lambda: [row["model"] for row in tables.read(spec, **rows_read).select("model").limit(1).collect()],
-    )
+
+    def ask() -> list[str]:
+        rows = tables.read(spec, dataset=dataset, run_key=run_key).select("model").limit(1).collect()
+        return [row["model"] for row in rows]
+
+    found: list[str] = tables.answer(spec, _A_MODEL.of(dataset=dataset, run_key=run_key), ask)
     return next(iter(found), None)
 
 
@@ -183,7 +183,7 @@ def clip_of(config: EmbedConfig) -> ClipFactory:
             seed=config.seed,
             precision=config.precision,
             cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
-            trained=config.trained and config.trained.model_dump(mode="json"),
+            trained=None if config.trained is None else config.trained.model_dump(mode="json"),
         )
     except WeightsError as error:
         raise ModelError(f"embed: {error}") from error

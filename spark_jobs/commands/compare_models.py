@@ -55,9 +55,9 @@ def compare_models(spark: SparkSession, config: RunConfig, *, style: str, output
     """
     dataset = config.dataset_name
     found, left_out = measures_by_model(spark, Tables(spark, config.warehouse), dataset)
-    for table, models in left_out.items():
+    for name, models in left_out.items():
         console.print(
-            f"left out of {table}: {', '.join(models)}. Those scores are of another fill, overlap, vocabulary or font "
+            f"left out of {name}: {', '.join(models)}. Those scores are of another fill, overlap, vocabulary or font "
             "than the ones that the table shows; score all models in one run to compare them",
             markup=False,
             soft_wrap=True,
