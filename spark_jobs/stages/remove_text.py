@@ -113,12 +113,14 @@ def with_donors(inputs: DataFrame, *, seed: int) -> DataFrame:
     from pyspark.sql import functions as F
 
     texts = inputs.withColumn("text", _text()).drop("words", "lines", "used_words")
-    rows = _with_donor(texts, "donor", "text.all_emb", F.col("text").isNotNull(), seed=seed)
+    rows = _with_donor(
+        texts, "donor", polygons="text.all_emb", takes_part=F.col("text").isNotNull(), seed=seed
+    )
     has_co_emb = F.coalesce(F.size("text.co_emb") > 0, F.lit(False))
-    return _with_donor(rows, "co_donor", "text.co_emb", has_co_emb, seed=seed)
+    return _with_donor(rows, "co_donor", polygons="text.co_emb", takes_part=has_co_emb, seed=seed)
 
 
-def _with_donor(rows: DataFrame, name: str, polygons: str, takes_part: Column, *, seed: int) -> DataFrame:
+def _with_donor(rows: DataFrame, name: str, *, polygons: str, takes_part: Column, seed: int) -> DataFrame:
     """Add one donor: the next row of those that take part; null where a row does not, or is the only one."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F

@@ -26,7 +26,7 @@ _COLOURS = {
 _ROW_IN, _TOP_IN, _BOTTOM_IN = 1.1, 0.5, 1.25
 _LEFT, _WIDTH = 0.03, 0.77
 # Kinds whose means are close would hide each other on one line: one line each for raw, All-Emb., Co-Emb.
-_LINE_OF_MARKER = {"o": 0.08, "^": -0.1, "s": -0.28}
+_LINE_OF_MARKER = {"o": 0.08, "D": 0.08, "^": -0.1, "s": -0.28}
 _BESIDE = {"mean_rsa": "mean RSA", "mean_rsc": "mean RSC", "mean_sync": "Sync score"}
 
 
