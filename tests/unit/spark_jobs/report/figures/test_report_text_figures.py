@@ -4,7 +4,6 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from report_samples import HOSTILE, Document, dataset, page
 
 from schemas import TABLES
 from spark_jobs.pipeline import STAGES
@@ -19,6 +18,7 @@ from spark_jobs.report.figures.words_and_areas import (
     word_counts,
 )
 from spark_jobs.report.sections.paper_figures import figure_views
+from tests.report_samples import HOSTILE, Document, dataset, page
 
 
 def text_of(svg):

@@ -23,7 +23,7 @@ from spark_jobs.warehouse.tables import Tables
 from tests.exported import MEMBERS, build, drawn, exporter, put_subset, wanted
 from tests.loopback import serving
 
-PETASTORM_READER = Path(__file__).resolve().parents[1] / "petastorm_reader.py"
+PETASTORM_READER = Path(__file__).resolve().parents[3] / "petastorm_reader.py"
 
 
 @pytest.fixture(scope="module")

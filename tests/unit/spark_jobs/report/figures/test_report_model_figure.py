@@ -6,10 +6,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from removal_report_samples import MEANS
 
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
 from spark_jobs.report.figures.model_comparison import model_plot
+from tests.removal_report_samples import MEANS
 
 LONG = "coca_ViT-L-14/mscoco_finetuned_laion2B-s13B-b90k"
 

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from spark_jobs.sources import SourceOptions, recognise
 
-ROOT = Path(__file__).parents[3].parent / "shared" / "data" / "laion_like" / "webdataset"
+ROOT = Path(__file__).parents[4].parent / "shared" / "data" / "laion_like" / "webdataset"
 OPTIONS = SourceOptions()
 
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason=f"needs the real shards in {ROOT}")

@@ -4,13 +4,13 @@ import shlex
 
 import pytest
 import typer.main
-from report_samples import HOSTILE, OVERALL, Document, dataset, page, score_row
 
 from spark_jobs.cli import app
 from spark_jobs.pipeline import select
 from spark_jobs.report.content import RemovalContent
 from spark_jobs.report.page import coded
 from spark_jobs.report.sections.summary import next_steps, sentence
+from tests.report_samples import HOSTILE, OVERALL, Document, dataset, page, score_row
 
 REAL = (score_row("no_text", 3, 0.2),)
 RANDOM = ({**score_row("no_text", 3, 0.2), "model": "parrot-tiny/random-0"},)

@@ -7,16 +7,6 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from removal_report_samples import (
-    MODEL,
-    group_rows,
-    image_type_rows,
-    relative_row,
-    relative_rows,
-    removal,
-    removal_sample,
-)
-from report_samples import Document, dataset, gallery_sample, page, table_rows
 
 from schemas.stat_relative_score import RELATIVE_SCORES
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
@@ -28,6 +18,16 @@ from spark_jobs.report.figures.text_removal import (
 )
 from spark_jobs.report.paper import TABLE_2
 from spark_jobs.report.read.text_removal import gallery_model, removed_text
+from tests.removal_report_samples import (
+    MODEL,
+    group_rows,
+    image_type_rows,
+    relative_row,
+    relative_rows,
+    removal,
+    removal_sample,
+)
+from tests.report_samples import Document, dataset, gallery_sample, page, table_rows
 
 
 def removal_page(**changes: object) -> str:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from report_samples import HOSTILE, Document, dataset, gallery_sample, hostile_page, page
 
 from spark_jobs.report.content import Reading
 from spark_jobs.report.page import read_input_key
+from tests.report_samples import HOSTILE, Document, dataset, gallery_sample, hostile_page, page
 
 
 def test_hostile_text_stays_text_everywhere() -> None:

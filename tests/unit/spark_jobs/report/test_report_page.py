@@ -3,7 +3,11 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from report_samples import (
+from schemas import stat_clip_score, stat_overall
+from spark_jobs.report.content import DatasetContent, Generation, ReportContent
+from spark_jobs.report.page import SCORE_COLUMNS, render
+from spark_jobs.report.sections.table_1 import TABLE_1
+from tests.report_samples import (
     OVERALL,
     PRINTED,
     Document,
@@ -14,11 +18,6 @@ from report_samples import (
     score_row,
     table_rows,
 )
-
-from schemas import stat_clip_score, stat_overall
-from spark_jobs.report.content import DatasetContent, Generation, ReportContent
-from spark_jobs.report.page import SCORE_COLUMNS, render
-from spark_jobs.report.sections.table_1 import TABLE_1
 
 
 def test_every_overall_number_appears() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from report_samples import Document, dataset, gallery_sample, hostile_page, page, score_row, table_rows
 
 from schemas import stat_cluster
 from spark_jobs.report.content import ClusterContent, largest_groups
 from spark_jobs.report.figures.clusters import GroupBar, cluster_bars
 from spark_jobs.report.sections.clusters import cluster_view, combined
+from tests.report_samples import Document, dataset, gallery_sample, hostile_page, page, score_row, table_rows
 
 TYPES = ("no_text", "text_not_concurrent", "concurrent")
 

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 
 import mlflow
 import pytest
-from removal_samples import by_image_type, drawn_rows, removal_row, scores_frame
 
 from schemas import text_removal_scores
 from spark_jobs.commands.compare_models import compare_models
@@ -16,6 +15,7 @@ from spark_jobs.errors import StageError
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.sections import TrackingConfig
 from spark_jobs.warehouse.tables import Tables
+from tests.removal_samples import by_image_type, drawn_rows, removal_row, scores_frame
 
 TABLE = text_removal_scores.TABLE
 

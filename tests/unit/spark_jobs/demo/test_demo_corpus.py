@@ -21,7 +21,7 @@ from spark_jobs.demo.examples import make_example
 from spark_jobs.errors import ConfigError, SourceError
 
 SMALL = {"samples": 48, "shards": 2, "size": 224}
-REAL_SHARD = Path(__file__).parents[4] / "shared/data/laion_like/webdataset/00000.parquet"
+REAL_SHARD = Path(__file__).parents[5] / "shared/data/laion_like/webdataset/00000.parquet"
 
 
 @pytest.fixture(scope="module")

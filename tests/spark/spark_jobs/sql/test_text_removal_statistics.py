@@ -4,13 +4,6 @@ import random
 
 import pandas as pd
 import pytest
-from removal_samples import (
-    assignments_frame,
-    by_image_type,
-    drawn_rows,
-    removal_row,
-    scores_frame,
-)
 
 from schemas import cluster_assignments, stage_runs, stat_text_removal, text_removal_scores
 from schemas.stat_relative_score import BIN_WIDTH, RELATIVE_SCORES
@@ -23,6 +16,13 @@ from spark_jobs.sql.text_removal import (
     text_removal_steps,
 )
 from spark_jobs.warehouse.tables import Tables
+from tests.removal_samples import (
+    assignments_frame,
+    by_image_type,
+    drawn_rows,
+    removal_row,
+    scores_frame,
+)
 
 
 def drawn_clusters(count, seed):

@@ -7,7 +7,7 @@ import pytest
 
 from spark_jobs.report.figures.synthetic_text import VOCABULARIES, band_lines
 from spark_jobs.report.sections.synthetic_text import PUBLISHED, SYNC_COLUMNS, synthetic_text_views
-from tests.unit.report.report_samples import Document, dataset, page
+from tests.report_samples import Document, dataset, page
 
 MODEL = "ViT-B-32/openai"
 BANDS = {"frequency": [(1, 9), (10, 99), (100_000, 999_999)], "length": [(1, 2), (3, 4), (41, None)]}

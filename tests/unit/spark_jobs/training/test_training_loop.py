@@ -340,7 +340,7 @@ def test_training_needs_no_spark(trained, tmp_path):
         "from spark_jobs.training.worker import train\n"
         "train(sys.argv[1])\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         env=environment,

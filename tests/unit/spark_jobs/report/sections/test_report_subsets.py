@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from report_samples import dataset, page
+from tests.report_samples import dataset, page
 
 ROW = {
     "subset_id": "calm-100",

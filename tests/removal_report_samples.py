@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import numpy as np
-from report_samples import gallery_sample
 
 from schemas.stat_relative_score import BIN_WIDTH
 from schemas.stat_text_removal import REMOVAL_IMAGE_TYPES
 from spark_jobs.report.content import RemovalContent, RemovalSample
+from tests.report_samples import gallery_sample
 
 MODEL = "ViT-B-32/some"
 MEANS = dict(zip(REMOVAL_IMAGE_TYPES, (0.3011, 0.3123, 0.3037, 0.2741, 0.3109, 0.2787), strict=True))

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 
-from report_samples import dataset, page
-
 from spark_jobs.report.sections.trained import trained_views
+from tests.report_samples import dataset, page
 
 
 def row(subset, seed, value, **values):
