@@ -23,7 +23,7 @@ KEYS = {"dataset", "run_key", "input_key"}
 
 def test_a_training_fills_every_column(tmp_path):
     recipe = recipe_of(TrainClipConfig(seed=3), feed="parquet")
-    job = Job("k", {}, recipe, {}, "export", "inventory", "first.pt", "a" * 64, 1, None, 2, 500)
+    job = Job("k", {}, recipe, {}, "export", "inventory", "first.pt", "a" * 64, {}, 1, None, 2, 500)
     manifest = SimpleNamespace(identity={"subset_id": "s", "dataset": "d"})
     export = SimpleNamespace(manifest=manifest, content_hash="c")
     prepared = SimpleNamespace(job=job, folder=tmp_path, export=export)
