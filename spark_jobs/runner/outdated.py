@@ -55,7 +55,8 @@ def outdated_tables(
                 and name not in stage.writes
                 and (
                     name in found
-                    or reads[name] not in _readable(stage, name, current.get((dataset, name)), newest or {})
+                    or reads[name]
+                    not in _readable(stage, name, current=current.get((dataset, name)), newest=newest or {})
                 )
             )
             if reasons and TABLES[table].has_run_key:
@@ -63,7 +64,7 @@ def outdated_tables(
     return found
 
 
-def _readable(stage: Stage, table: str, current: str | None, newest: Newest) -> set[str | None]:
+def _readable(stage: Stage, table: str, *, current: str | None, newest: Newest) -> set[str | None]:
     """Run keys of a table from which a stage's rows count as up to date."""
     return {current, *(newest.get(table, ()) if stage.chooses_model else ())}
 
