@@ -201,7 +201,6 @@ class _Follower:
 def _start(spark: SparkSession, section: TrainClipConfig) -> Start:
     if section.python is not None:
         return start_processes(str(section.python))
-    import torch
     from pyspark.ml.torch.distributor import TorchDistributor
 
     import spark_jobs
@@ -213,9 +212,10 @@ def _start(spark: SparkSession, section: TrainClipConfig) -> Start:
     package = str(Path(spark_jobs.__file__).parents[1])
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join([package, *(one for one in paths if one and one != package)])
-    distributor = TorchDistributor(
-        num_processes=section.processes, local_mode=is_local(spark), use_gpu=torch.cuda.is_available()
-    )
+    # On this machine processes see all its GPUs, by their rank; TorchDistributor would ask for Spark's GPU settings.
+    local = is_local(spark)
+    has_gpus = not local and float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) >= 1
+    distributor = TorchDistributor(num_processes=section.processes, local_mode=local, use_gpu=has_gpus)
 
     def start(_job: Job, folder: Path) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
