@@ -114,7 +114,7 @@ def test_rows_that_do_not_fit_the_schema_are_refused(tables, spark, change, mess
 def test_a_table_of_another_schema_is_refused(spark, tmp_path):
     tables = Tables(spark, str(tmp_path))
     spark.range(1).write.format("delta").save(str(tmp_path / "samples"))
-    with pytest.raises(WarehouseError, match="missing dataset"):
+    with pytest.raises(WarehouseError, match="does not fit table samples: not in the schema: id"):
         tables.create(samples.TABLE)
 
 
