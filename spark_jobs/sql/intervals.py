@@ -10,7 +10,7 @@ Z = 1.959963984540054
 """0.975 quantile of the normal distribution."""
 
 # Cornish and Fisher's expansion of Student's quantile in powers of 1 / degrees of freedom (Abramowitz and Stegun
-# 26.7.5): 0.12 % too small with three degrees (less with more), 0.75 % with two, 5 % with one.
+# 26.7.5): 0.12 % too small with three degrees (less with more), 0.75 % with two, 11 % with one.
 _T_TERMS = (
     (Z**3 + Z) / 4,
     (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,

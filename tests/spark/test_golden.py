@@ -66,7 +66,9 @@ def test_tables_that_are_made_again_get_the_keys_that_they_had(spark, folder):
     config = configuration(folder)
     rebuilt = ("ingest", *(stage for stage in CHANGED if stage != "report"))
     made = {name for stage in select(rebuilt) for name in stage.writes}
-    for name in made:
+    stored = {name for name in made if (folder / "warehouse" / name).exists()}
+    assert len(stored) > 20, "the earlier version had most of these tables"
+    for name in stored:
         shutil.rmtree(folder / "warehouse" / name)
     reports = run_all(spark, config, rebuilt)
     assert {report.stage for report in reports if report.did_nothing} == set()
