@@ -40,7 +40,7 @@ def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, 
     # The current run key has A/a again, and B; a model is never counted under two run keys.
     both = drawn_rows(("A/a", "B"), 40, 2)
     put(spark, tables, both, "b")
-    put(spark, tables, [removal_row(0, "C", score_raw=0.5)], "c")
+    put(spark, tables, [removal_row(0, "C", score_raw=0.5, has_text=False)], "c")
     put(spark, tables, both, "b")
     store = f"sqlite:///{tmp_path}/mlflow.db"
     tracked = config.model_copy(update={"tracking": TrackingConfig(enabled=True, uri=store, experiment="e")})
@@ -78,9 +78,9 @@ def test_only_scores_of_the_same_fill_and_overlap_are_compared(spark, config, tm
     config = config.model_copy(update={"dataset": "d"})
     tables = Tables(spark, config.warehouse)
 
-    def settings(fill, overlap):
+    def settings(model, fill, overlap):
         return {
-            "params": {"inpaint": {"fill": fill}, "models": [fill]},
+            "params": {"inpaint": {"fill": fill}, "models": [model]},
             "reads": {"caption_overlap": overlap},
         }
 
@@ -91,7 +91,7 @@ def test_only_scores_of_the_same_fill_and_overlap_are_compared(spark, config, tm
         ("A", 0.1, "mean", "now", "a1"),
         ("A", 0.9, "telea", "now", "a2"),
     ):
-        rows = [removal_row(0, model, score_raw=score)]
+        rows = [removal_row(0, model, score_raw=score, has_text=False)]
         put(spark, tables, rows, run_key, **settings(model, fill, overlap))
     compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
     captured = capsys.readouterr()

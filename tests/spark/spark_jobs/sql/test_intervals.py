@@ -88,7 +88,7 @@ def test_they_are_scipys_also_where_there_is_little(spark):
     assert {row["sample"] for row in found} == set(samples)
     for row in found:
         values = samples[row["sample"]]
-        # The expansion of Student's quantile is 11 % small with one degree of freedom, 0.75 % with two (docs/statistics.md).
+        # The expansion of Student's quantile is 11 % small with one degree of freedom, 0.75 % with two.
         tolerance = 0.06 if len(values) == 2 else 0.003
         for name, expected in (
             ("mean", student(values, is_rate=True)),

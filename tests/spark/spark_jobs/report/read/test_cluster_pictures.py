@@ -14,6 +14,7 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
+from tests.table_rows import filled
 
 IMAGES = 14
 GROUPS = [0] * 8 + [1] * 4 + [None] * 2  # by image; the last two have no vector
@@ -38,10 +39,23 @@ def warehouse(spark, config, tmp_path):
     found = tables.read(samples.TABLE, dataset="test").orderBy("source_key").collect()
     keys = [(row["shard_id"], row["sample_id"]) for row in found]
     overlap = [
-        ("test", *key, ["sale", "x"], ["sale"] if n % 2 else [], n % 2, [], 0.5 * (n % 2), 0.0, 0.5,
-         "concurrent" if n % 2 else "no_text", "ok", None, "o", "i")
-        for n, key in enumerate(keys)
-    ]  # fmt: skip
+        filled(
+            caption_overlap.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            caption_words=["sale", "x"],
+            co_emb_words=["sale"] if n % 2 else [],
+            text_detected=bool(n % 2),
+            spotted_word_count=n % 2,
+            used_words=[],
+            cotr=0.5 * (n % 2),
+            cotr_verbatim=0.0,
+            fuzzy_cotr=0.5,
+            image_type="concurrent" if n % 2 else "no_text",
+            run_key="o",
+        )
+        for n, (shard_id, sample_id) in enumerate(keys)
+    ]
     embeddings = [
         ("test", *key, "m", [1.0], [1.0], 0.25, "ok", None, "e", "i")
         if group is not None

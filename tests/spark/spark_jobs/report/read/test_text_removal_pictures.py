@@ -12,6 +12,7 @@ from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
+from tests.table_rows import filled
 
 RSA = [0.25, -0.125, 0.125, None]
 SQUARE = [(2.0, 2.0), (10.0, 2.0), (10.0, 10.0), (2.0, 10.0)]
@@ -67,23 +68,22 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
         {},
     )
     overlap = [
-        (
-            "test",
-            *key,
-            ["sale"],
-            ["sale"],
-            1,
-            [(0, True, 0.01)],
-            1.0,
-            0.0,
-            1.0,
-            "concurrent",
-            "ok",
-            None,
-            "o",
-            "i",
+        filled(
+            caption_overlap.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            caption_words=["sale"],
+            co_emb_words=["sale"],
+            text_detected=True,
+            spotted_word_count=1,
+            used_words=[(0, True, 0.01)],
+            cotr=1.0,
+            cotr_verbatim=0.0,
+            fuzzy_cotr=1.0,
+            image_type="concurrent",
+            run_key="o",
         )
-        for key in keys
+        for shard_id, sample_id in keys
     ]
     put(spark, tables, caption_overlap.TABLE, overlap, {})
     embeddings = [("test", *key, "M", [1.0], [1.0], 0.25, "ok", None, "e", "i") for key in keys]
