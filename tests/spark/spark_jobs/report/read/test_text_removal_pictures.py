@@ -94,6 +94,7 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
             row = dict.fromkeys(text_removal_scores.TABLE.columns)
             row |= {"dataset": "test", "shard_id": key[0], "sample_id": key[1], "model": model}
             row |= {"fill": "telea", "status": "ok", "run_key": "r", "input_key": "i", "score_raw": 0.5}
+            row["has_text"] = rsa is not None
             if rsa is not None:
                 row |= {
                     "score_all_removed": 0.5 - sign * rsa,
