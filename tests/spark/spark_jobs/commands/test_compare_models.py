@@ -85,18 +85,18 @@ def test_only_scores_of_the_same_fill_and_overlap_are_compared(spark, config, tm
         }
 
     for model, score, fill, overlap, run_key in (
-        ("B", 0.2, "telea", "now", "b"),
-        ("C", 0.3, "mean", "now", "c"),
-        ("D", 0.4, "telea", "before", "d"),
-        ("A", 0.1, "mean", "now", "a1"),
-        ("A", 0.9, "telea", "now", "a2"),
+        ("B", 0.25, "telea", "now", "b"),
+        ("C", 0.375, "mean", "now", "c"),
+        ("D", 0.5, "telea", "before", "d"),
+        ("A", 0.125, "mean", "now", "a1"),
+        ("A", 0.75, "telea", "now", "a2"),
     ):
         rows = [removal_row(0, model, score_raw=score, has_text=False)]
         put(spark, tables, rows, run_key, **settings(model, fill, overlap))
     compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
     captured = capsys.readouterr()
     found = {row["model"]: row["mean_raw_without_text"] for row in csv.DictReader(io.StringIO(captured.out))}
-    assert found == {"A": "0.9", "B": "0.2"}
+    assert found == {"A": "0.75", "B": "0.25"}
     assert "left out of text_removal_scores: C, D. Those scores are of another fill" in captured.err
 
 
