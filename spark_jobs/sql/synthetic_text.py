@@ -34,7 +34,8 @@ def synthetic_text_steps() -> list[Step]:
                    CAST(pow(10, length(CAST(grams.count AS STRING)) - 1) AS BIGINT) AS count_from,
                    CAST(least({length} - pmod({length} - 1, {LENGTH_BAND}), {LONGEST_BAND_FROM}) AS BIGINT)
                      AS length_from,
-                   CAST(least(grams.bpe_tokens, {MOST_TOKENS}) AS BIGINT) AS tokens
+                   -- least() passes nulls over: a gram without a count would be of the longest band
+                   IF(grams.bpe_tokens IS NULL, NULL, CAST(least(grams.bpe_tokens, {MOST_TOKENS}) AS BIGINT)) AS tokens
             FROM {{scores}} AS scores JOIN {{grams}} AS grams USING (sample_id)
             WHERE scores.status = 'ok'
             """,

@@ -286,7 +286,7 @@ def test_measures_name_their_model(spark, tmp_path):
     log.add("finished", seconds=0.0, shards=0, counts={})
 
     def ids(predicate, **curate):
-        subset = {"id": "mine", "predicate": predicate}
+        subset = {"id": "mine", "predicate": predicate, "trainable": False}
         run(spark, configured(tmp_path / "w", "mine", subsets=[subset], **curate))
         return members(spark, tmp_path / "w", "mine"), stored(spark, tmp_path / "w")["mine"]
 
