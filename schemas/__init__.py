@@ -75,3 +75,5 @@ ALL_TABLES: tuple[TableSpec, ...] = (
     stage_runs.TABLE,
 )
 TABLES: dict[str, TableSpec] = {table.name: table for table in ALL_TABLES}
+MODEL_TABLES = (clip_embeddings.TABLE, text_removal_scores.TABLE)
+"""Measures of samples under several CLIP models side by side: a reader says which model it means."""

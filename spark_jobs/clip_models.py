@@ -165,7 +165,7 @@ def _trained_in(tables: Tables | None, dataset: str, stage: str) -> list[str]:
 
 def model_notes(model: str) -> list[str]:
     """What a reader of a model's scores must know, by the model's id."""
-    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if _RANDOM_WEIGHTS.search(model) else []
+    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if _is_random(model) else []
 
 
 def clip_of(config: EmbedConfig) -> ClipFactory:

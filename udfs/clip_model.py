@@ -66,6 +66,12 @@ class ClipFactory:
         return (self.weights, self.tokenizer) if self.tokenizer else (self.weights,)
 
     @property
+    def configured_name(self) -> str:
+        """The model as a configuration names it: `model_id`, with the whole path of a checkpoint file."""
+        is_file = self.model_id == f"{self.architecture}/{self.weights.name}"
+        return f"{self.architecture}/{self.weights.path}" if is_file else self.model_id
+
+    @property
     def trained(self) -> dict[str, Any]:
         """How the weights were trained, as `resolve` takes it for a checkpoint file; JSON types."""
         names = ("mean", "std", "interpolation", "resize_mode")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from schemas import clip_embeddings, stage_runs, text_removal_scores
+from schemas import MODEL_TABLES, TABLES, stage_runs
 from schemas._table import TableSpec
 from spark_jobs.errors import StageError
 from spark_jobs.runner.pending import RunKeys
@@ -14,8 +14,6 @@ from spark_jobs.warehouse.query_cache import Question
 if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
 
-SIDE_BY_SIDE = (clip_embeddings.TABLE, text_removal_scores.TABLE)
-"""Sample-level tables that hold the scores of several models, each under a run key of its own."""
 _PAIRS = Question("models and run keys", version=1)
 _ENDED = Question("end of run keys", version=1)
 
@@ -56,7 +54,7 @@ def newest_by_model(tables: Tables, dataset: str, *, current: RunKeys) -> dict[s
         spec.name: frozenset(
             keys[-1] for keys in run_keys_by_model(tables, spec, dataset, current=current).values()
         )
-        for spec in SIDE_BY_SIDE
+        for spec in MODEL_TABLES
     }
 
 
@@ -76,7 +74,7 @@ def current_of_models(
     """
     wanted = dict(current)
     for table, model in models.items():
-        spec = next(spec for spec in SIDE_BY_SIDE if spec.name == table)
+        spec = TABLES[table]
         found = run_keys_by_model(tables, spec, dataset, current=current)
         if model not in found:
             raise StageError(

@@ -118,7 +118,7 @@ def _rows(making: Making, clip: ClipFactory, suite: Suite) -> list[dict[str, Any
     except WeightsError as error:
         raise ModelError(f"evaluate_clip: {error}") from error
     making.report.notes += notes
-    found += _relative(making, clip.model_id)
+    found += _relative(making, clip)
     if not found:
         raise ConfigError(
             "evaluate_clip: nothing to measure: name task folders (evaluate_clip.tasks) or words "
@@ -129,16 +129,17 @@ def _rows(making: Making, clip: ClipFactory, suite: Suite) -> list[dict[str, Any
     return [asdict(one) for one in found]
 
 
-def _relative(making: Making, model: str) -> list[Measure]:
+def _relative(making: Making, clip: ClipFactory) -> list[Measure]:
     """RSA, RSC and the similarities of Fig. 9, where stage remove_text has scored the dataset under this model."""
     if not making.work.reads:
         making.report.notes.append(
-            f"{model}: no RSA, RSC and Fig. 9: they need stage remove_text with --set 'remove_text.models=[{model}]'"
+            f"{clip.model_id}: no RSA, RSC and Fig. 9: they need stage remove_text with --set "
+            f"'remove_text.models=[{clip.configured_name}]'"
         )
         return []
     removal = making.read(text_removal_scores.TABLE)
     inputs = {
-        "removal": removal.where(removal["model"] == model),
+        "removal": removal.where(removal["model"] == clip.model_id),
         "overlap": making.read(caption_overlap.TABLE),
     }
     rows = run_steps(removal.sparkSession, relative_score_steps(), inputs).collect()

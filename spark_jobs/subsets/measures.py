@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from schemas import TABLES
+from schemas import MODEL_TABLES, TABLES
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import STAGES, run_first
 
@@ -19,8 +19,6 @@ KEY = ("shard_id", "sample_id")
 
 # What the registry lets `curate` read, in its order; the first has a row for every sample.
 MEASURE_TABLES = next(stage.reads for stage in STAGES if stage.name == "curate")
-# Those that hold the scores of several CLIP models side by side.
-MODEL_TABLES = ("clip_embeddings", "text_removal_scores")
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def models_of_tables(wanted: Iterable[Measure], default: str | None) -> dict[str
     """
     found: dict[str, set[str]] = {}
     for measure in wanted:
-        if measure.table in MODEL_TABLES:
+        if TABLES[measure.table] in MODEL_TABLES:
             found.setdefault(measure.table, set()).update({measure.model or default or ""} - {""})
     several = {table: sorted(models) for table, models in found.items() if len(models) > 1}
     if several:

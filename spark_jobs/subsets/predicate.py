@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
+from schemas import MODEL_TABLES
 from spark_jobs.errors import ConfigError
-from spark_jobs.subsets.measures import MODEL_TABLES, Measure, measures, models_of_tables
+from spark_jobs.subsets.measures import Measure, measures, models_of_tables
 from udfs.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -102,9 +103,10 @@ def find_measure(name: str, table: str = "") -> Measure:
 
 
 def _of_model(measure: Measure, model: str) -> Measure:
-    if measure.table not in MODEL_TABLES:
+    tables = [spec.name for spec in MODEL_TABLES]
+    if measure.table not in tables:
         raise PredicateError(
-            f"{measure.full_name} is of no CLIP model; those of {' and '.join(MODEL_TABLES)} are: "
+            f"{measure.full_name} is of no CLIP model; those of {' and '.join(tables)} are: "
             f"{measure.name}[{model}] names none"
         )
     return replace(measure, model=model)

@@ -61,6 +61,17 @@ def test_what_is_stated_goes_before_what_lies_beside_it(checkpoint: Path) -> Non
     assert factory.params["preprocess"]["resize_mode"] == "shortest"
 
 
+def test_a_checkpoint_is_configured_by_its_path_and_a_tag_by_its_name(
+    checkpoint: Path, factory: ClipFactory
+) -> None:
+    file = resolved(checkpoint, trained=AS_OPEN_CLIP)
+    assert (file.model_id, file.configured_name) == (
+        f"{ARCHITECTURE}/mine.safetensors",
+        f"{ARCHITECTURE}/{checkpoint}",
+    )
+    assert factory.configured_name == factory.model_id == f"{ARCHITECTURE}/random-0"
+
+
 def test_what_is_said_reaches_the_pixels(checkpoint: Path) -> None:
     image = np.full((10, 10, 3), 255, np.uint8)
     for settings in (AS_OPEN_CLIP, {**PREPROCESS, "quick_gelu": False}):
