@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,6 +11,7 @@ from schemas import stat_chance, stat_curation_score, stat_score_filter
 from spark_jobs.report import formatting
 from spark_jobs.report.figures.curves import caption_lengths, score_filter
 from spark_jobs.report.sections.settings import differing, settings_of
+from tests.drawings import texts_inside
 from tests.report_samples import OVERALL, Document, dataset, page, score_row, table_rows
 
 KEYS = {"dataset", "run_key", "input_key"}
@@ -116,6 +118,13 @@ def test_what_a_filter_keeps_is_drawn_and_listed_at_laions_threshold():
     assert "LAION-2B: 0.28" in svg
     assert "from 0.25 on 55.00% kept, 42.50% of them parrot captions" in svg
     assert score_filter([filter_row(0.1, 5, 0.5)], "k") is None
+
+
+@pytest.mark.parametrize("highest", [0.1, 0.28, 0.6])
+def test_laions_threshold_is_named_inside_the_drawing(highest):
+    """Where scores are low, as under random weights, its line stands at the right edge."""
+    rows = [filter_row(threshold, 100, 0.4) for threshold in (0.0, highest / 2, highest)]
+    assert "LAION-2B: 0.28" in texts_inside(ElementTree.fromstring(str(score_filter(rows, "k"))))
 
 
 def test_scores_of_the_papers_subsets_stand_beside_the_papers():
