@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
 import tempfile
@@ -90,7 +91,7 @@ def _local_session(config: SessionConfig) -> SparkSession:
     for key, value in settings.items():
         builder = builder.config(key, value)
     try:
-        with _quiet_jvm():
+        with _one_start_at_a_time(), _quiet_jvm():
             session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
     except Exception as error:
         raise WarehouseError(
@@ -100,6 +101,19 @@ def _local_session(config: SessionConfig) -> SparkSession:
         ) from error
     session.sparkContext.setLogLevel("OFF")
     return session
+
+
+@contextlib.contextmanager
+def _one_start_at_a_time() -> Iterator[None]:
+    """Wait for sessions that other processes of this user are just starting.
+
+    At the first start Spark fetches Delta's jars into one folder without a lock: of two that start together, one
+    finds half of them and fails ("unresolved dependency").
+    """
+    path = Path(tempfile.gettempdir()) / f"parrot-spark-start-{os.getuid()}.lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
