@@ -52,14 +52,28 @@ def cluster_view(dataset: DatasetContent, key: str) -> dict[str, Any] | None:
 
 
 def combined(rows: Sequence[Row]) -> dict[str, Any]:
-    """Several rows of `stat_cluster` as one: counts added up, means weighted by what they are over."""
+    """Several rows of `stat_cluster` as one: counts added up, means weighted by what they are over.
+
+    Shares have Wilson's interval; the means have none, because the rows do not say how images spread.
+    """
     total: dict[str, Any] = {name: sum(row[name] for row in rows) for name in _COUNTS}
     for mean, over in _MEANS.items():
         weighted = [row[mean] * row[over] for row in rows if row[mean] is not None and row[over]]
         total[mean] = formatting.ratio(sum(weighted), total[over]) if weighted else None
     for kind in IMAGE_TYPES:
-        total[f"share_{kind.name}"] = formatting.ratio(total[f"images_{kind.name}"], total["images"])
+        part, share = total[f"images_{kind.name}"], f"share_{kind.name}"
+        total[share] = formatting.ratio(part, total["images"])
+        total[f"{share}_low"], total[f"{share}_high"] = _wilson(part, total["images"])
     return total
+
+
+def _wilson(part: int, whole: int) -> tuple[float | None, float | None]:
+    from scipy.stats import binomtest
+
+    if not whole:
+        return None, None
+    found = binomtest(part, whole).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _groups(rows: Sequence[Row]) -> list[Row]:
@@ -83,11 +97,15 @@ def _extremes(groups: Sequence[Row]) -> list[str]:
     if len(known) < 2:
         return []
     ordered = sorted(known, key=lambda row: (-row["share_concurrent"], row["cluster_id"]))
-    most, least = (
-        f"{_name(row)} ({formatting.percent(row['share_concurrent'])} of its {formatting.count(row['images'])} images)"
-        for row in (ordered[0], ordered[-1])
-    )
+    most, least = (_with_extent(row) for row in (ordered[0], ordered[-1]))
     return [f"Parrot captions are most frequent in {most} and least in {least}."]
+
+
+def _with_extent(group: Row) -> str:
+    share, images = formatting.percent(group["share_concurrent"]), formatting.count(group["images"])
+    interval = formatting.percent_interval(group, "share_concurrent")
+    sure = "" if interval is None else f", 95 %: {interval}"
+    return f"{_name(group)} ({share} of its {images} images{sure})"
 
 
 def _best_scored(dataset: DatasetContent, groups: Sequence[Row]) -> list[str]:
@@ -122,15 +140,25 @@ def _table_row(label: str, row: Row) -> dict[str, Any]:
         "label": label,
         "samples": formatting.count(row["samples"]),
         "images": formatting.count(row["images"]),
+        "is_small": 0 < row["images"] < formatting.FEW,
         "types": [
             {
                 "images": formatting.count(row[f"images_{kind.name}"]),
                 "share": formatting.percent(formatting.number(row, f"share_{kind.name}")),
+                "interval": formatting.percent_interval(row, f"share_{kind.name}"),
             }
             for kind in IMAGE_TYPES
         ],
-        "cotr": formatting.percent(formatting.number(row, "cotr")),
-        "clip_score": formatting.score(formatting.number(row, "mean_clip_score")),
+        "means": [
+            {
+                "text": formatting.percent(formatting.number(row, "cotr")),
+                "interval": formatting.percent_interval(row, "cotr"),
+            },
+            {
+                "text": formatting.score(formatting.number(row, "mean_clip_score")),
+                "interval": formatting.score_interval(row, "mean_clip_score"),
+            },
+        ],
     }
 
 

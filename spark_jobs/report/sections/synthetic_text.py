@@ -64,12 +64,14 @@ def _table_row(rows: Sequence[Row], vocabulary: Vocabulary) -> dict[str, Any] | 
     return {
         "label": vocabulary.label,
         "grams": formatting.count(formatting.number(whole, "grams")),
+        "is_small": 0 < (formatting.number(whole, "grams") or 0) < formatting.FEW,
         "overflowing": formatting.count(formatting.number(whole, "grams_overflowing")),
         "scores": [
-            _with_std(
-                formatting.number(by_style.get(style), "mean"), formatting.number(by_style.get(style), "std")
-            )
-            for style in SYNC_COLUMNS
+            {
+                "text": _with_std(formatting.number(row, "mean"), formatting.number(row, "std")),
+                "interval": formatting.score_interval(row, "mean"),
+            }
+            for row in map(by_style.get, SYNC_COLUMNS)
         ],
     }
 

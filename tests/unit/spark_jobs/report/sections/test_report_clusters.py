@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -82,10 +83,41 @@ def test_the_table_lists_the_largest_groups_and_the_rest_adds_up():
     assert "group 2" not in rows
     # 40 images of CoTR .1 and score .2 with 10 of .5 and .4
     assert rows["2 more groups"] == [
-        ["50"], ["50"], ["33", "66.00%"], ["1", "2.00%"], ["16", "32.00%"], ["18.00%"], ["0.2400"],
+        ["50"], ["50"], ["33", "66.00%", wilson(33)], ["1", "2.00%", wilson(1)], ["16", "32.00%", wilson(16)],
+        ["18.00%"], ["0.2400"],
     ]  # fmt: skip
     assert rows["without a vector"][:2] == [["17"], ["0"]]
     assert rows["without a vector"][5:] == [["n/a"], ["n/a"]]
+
+
+def wilson(part, whole=50):
+    """Wilson's interval by its formula, as the report prints it."""
+    z = 1.959964
+    share, spread = part / whole, z * z / whole
+    half = z * math.sqrt(share * (1 - share) / whole + spread / (4 * whole))
+    low, high = ((share + spread / 2 + sign * half) / (1 + spread) for sign in (-1, 1))
+    return f"{low * 100:.2f}\N{EN DASH}{high * 100:.2f}%"
+
+
+def test_every_share_and_mean_of_a_group_has_its_interval_and_few_images_are_marked():
+    bounds = {f"share_{kind}": (0.01 * n, 0.1 * n) for n, kind in enumerate(TYPES, start=1)}
+    bounds |= {"cotr": (0.31, 0.52), "mean_clip_score": (0.2111, 0.2333)}
+    sure = {
+        f"{name}_{end}": value
+        for name, ends in bounds.items()
+        for end, value in zip(("low", "high"), ends, strict=True)
+    }
+    rows = ({**stat_row(0, (10, 20, 70)), **sure}, stat_row(1, (3, 1, 6)))
+    document = page(shop(rows=rows, groups_shown=2))
+    cells = table_rows(document)["group 0"]
+    assert [cell[-1] for cell in cells[2:6]] == [
+        "1.00\N{EN DASH}10.00%", "2.00\N{EN DASH}20.00%", "3.00\N{EN DASH}30.00%", "31.00\N{EN DASH}52.00%"
+    ]  # fmt: skip
+    assert cells[6] == ["0.3000", "0.2111", "to", "0.2333"]
+    assert "group 0 (70.00% of its 100 images, 95 %: 3.00\N{EN DASH}30.00%)" in Document(document).text
+    assert re.findall(
+        r'<td class="few">(\d+)</td>', document.split('id="clusters"')[1].split("</section>")[0]
+    ) == ["10"]
 
 
 def test_means_of_groups_without_images_do_not_count():

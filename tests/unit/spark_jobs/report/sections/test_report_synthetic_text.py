@@ -45,6 +45,15 @@ def test_scores_stand_in_their_style_beside_the_papers() -> None:
         assert f"{model} {mean:.3f} ± {std:.3f}" in text
 
 
+def test_sync_scores_have_their_interval_and_few_grams_are_marked() -> None:
+    sure = stat_rows(mean_low=0.1111, mean_high=0.3333)
+    text = Document(page(dataset(synthetic_text=tuple(sure)))).text
+    assert "caption words 4,321 87 0.200 ± 0.032 0.1111 to 0.3333 0.210 ± 0.032 0.1111 to 0.3333" in text
+    for grams, is_few in ((29, True), (30, False)):
+        document = page(dataset(synthetic_text=tuple({**row, "grams": grams} for row in stat_rows())))
+        assert (f'<td class="few">{grams}</td>' in document) is is_few
+
+
 def test_the_papers_values_are_table_10s() -> None:
     assert [(mean, std) for _, mean, std in PUBLISHED] == [
         (0.317, 0.030),
