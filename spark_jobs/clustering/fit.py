@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from schemas import cluster_models
 from spark_jobs import tracking
 from spark_jobs.clustering.hash_sample import hash_sample
-from spark_jobs.clustering.plan import FitPlan, plan_fit, settings_for, vectors_read
+from spark_jobs.clustering.plan import FitPlan, paper_difference, plan_fit, settings_for, vectors_read
 from spark_jobs.clustering.stored_model import StoredModel, find_model, rows_from, rows_of
 from spark_jobs.errors import StageError
 from spark_jobs.runner.stage_report import StageReport
@@ -97,6 +97,7 @@ def _fitted(
         f"model {model.version}: {settings.k} clusters in {settings.groups} groups, "
         f"fitted on {len(vectors):,} of {total:,} vectors"
     )
+    report.notes += paper_difference(config, points=len(vectors), k=settings.k)
     parameters = {**vars(settings), "sample_size": config.sample_size}
     described = {
         "points": len(vectors),
