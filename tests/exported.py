@@ -14,13 +14,14 @@ from spark_jobs.commands.export import ExportOptions, order
 from spark_jobs.config import load_config
 from spark_jobs.export.job import run_export
 from spark_jobs.export.write_files import FileTask
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.subsets.build import content_hash
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import image_bytes, tar_bytes
+from tests.table_rows import filled, frame_of, put_rows
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MEMBERS = 11
+MAKERS = {"samples": "ingest", "images": "ingest", "clip_embeddings": "embed", "caption_overlap": "overlap"}
 
 
 def drawn(folder, *, count=14, shards=3):
@@ -76,21 +77,17 @@ def _place(frame, folder):
 def put_subset(spark, warehouse, frame, *, dataset="test", subset_id="some", members=MEMBERS):
     """Write `samples`, `images`, `clip_embeddings`, `caption_overlap` and the subset; returns the members."""
     door = Tables(spark, str(warehouse))
-    for name, stage in {
-        "samples": "ingest",
-        "images": "ingest",
-        "clip_embeddings": "embed",
-        "caption_overlap": "overlap",
-    }.items():
+    for name in MAKERS:
         put_table(spark, warehouse, frame, name, dataset=dataset)
-        log = RunLog(door, TABLES[name], stage=stage, dataset=dataset, run_key=f"{name}-key", params={})
-        log.add("finished", seconds=0.0, shards=0, counts={})
     chosen = frame.head(members)
     spec = subset_members.TABLE
     door.create(spec)
-    keys = [(subset_id, dataset, row.shard_id, row.sample_id, "k") for row in chosen.itertuples()]
     where = {"dataset": dataset, "subset_id": subset_id}
-    stored = spark.createDataFrame(keys, spec.schema)
+    keys = [
+        filled(spec, **where, shard_id=row.shard_id, sample_id=row.sample_id, run_key="k")
+        for row in chosen.itertuples()
+    ]
+    stored = frame_of(spark, spec, keys)
     door.replace_where(spec, stored, where=where)
     door.create(subsets.TABLE)
     row = dict.fromkeys(subsets.TABLE.columns)
@@ -103,24 +100,12 @@ def put_subset(spark, warehouse, frame, *, dataset="test", subset_id="some", mem
 
 def put_table(spark, warehouse, frame, name, *, dataset="test"):
     """Write one of the tables anew from the frame."""
-    door, spec = Tables(spark, str(warehouse)), TABLES[name]
-    door.create(spec)
-    values = [
-        tuple(_row(name, row, dataset).get(column) for column in spec.columns) for row in frame.itertuples()
-    ]
-    rows = spark.createDataFrame(values, spec.schema, verifySchema=False)
-    door.replace(spec, rows, dataset=dataset, run_key=f"{name}-key")
+    rows = [filled(TABLES[name], **_row(name, row, dataset)) for row in frame.itertuples()]
+    put_rows(Tables(spark, str(warehouse)), TABLES[name], rows, stage=MAKERS[name])
 
 
 def _row(table, row, dataset):
-    common = {
-        "dataset": dataset,
-        "shard_id": row.shard_id,
-        "sample_id": row.sample_id,
-        "status": "ok",
-        "run_key": f"{table}-key",
-        "input_key": "i",
-    }
+    key = {"dataset": dataset, "shard_id": row.shard_id, "sample_id": row.sample_id}
     own = {
         "samples": {"source_id": row.source_id, "url": row.url, "caption": row.caption, "width": 64},
         "images": {
@@ -138,7 +123,7 @@ def _row(table, row, dataset):
         "clip_embeddings": {"model": "m", "clip_score": row.clip_score},
         "caption_overlap": {"image_type": "no_text", "cotr": 0.0},
     }
-    return common | own[table]
+    return {**key, **own[table], "run_key": f"{table}-key"}
 
 
 def wanted(to, form, *, warehouse="w", subset="some", **options):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from schemas import TABLES
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.warehouse.tables import Tables
+from tests.table_rows import filled, put_rows
 
 SHARDS = 4
 MAKERS = {
@@ -107,16 +107,8 @@ def put_measures(
     door = Tables(spark, str(warehouse))
     for name in tables:
         spec = TABLES[name]
-        door.create(spec)
-        values = [
-            tuple(values.get(column) for column in spec.columns)
-            for row in rows.itertuples()
-            for values in _rows(name, row, dataset)
-        ]
-        written = spark.createDataFrame(values, spec.schema, verifySchema=False).repartition(partitions)
-        door.replace(spec, written, dataset=dataset, run_key=f"{name}-key")
-        log = RunLog(door, spec, stage=MAKERS[name], dataset=dataset, run_key=f"{name}-key", params={})
-        log.add("finished", seconds=0.0, shards=0, counts={})
+        values = [filled(spec, **values) for row in rows.itertuples() for values in _rows(name, row, dataset)]
+        put_rows(door, spec, values, stage=MAKERS[name], partitions=partitions)
 
 
 def _rows(table, row, dataset):

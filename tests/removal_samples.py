@@ -9,9 +9,9 @@ import pandas as pd
 
 from schemas import cluster_assignments, text_removal_scores
 from schemas.text_removal_scores import DIFFERENCES, RANDOM_VARIANTS, VARIANTS
+from tests.table_rows import filled, frame_of
 from udfs.tokens import normalised_words
 
-FIELDS = text_removal_scores.TABLE.columns
 # Caption and spotted words with their confidence, by sample; None: text was not spotted.
 PAIRS = {
     "a-parrot": ("NO 1 sale", [("NO", 0.9), ("1", 0.9)]),
@@ -29,7 +29,7 @@ PAIRS = {
 
 def removal_row(number, model, *, run_key="r", **values):
     """One row; what is not given is null, and relative scores follow from the scores."""
-    row = dict.fromkeys(FIELDS)
+    row = dict.fromkeys(text_removal_scores.TABLE.columns)
     row |= {"dataset": "d", "shard_id": "0", "sample_id": f"{number:04d}", "model": model, "fill": "telea"}
     row |= {"status": "ok", "run_key": run_key, "input_key": "i", **values}
     row |= {name: difference(row[first], row[second]) for name, (first, second) in DIFFERENCES.items()}
@@ -69,29 +69,24 @@ def drawn_rows(models, count, seed):
 
 
 def scores_frame(spark, rows):
-    values = [tuple(row[name] for name in FIELDS) for row in rows]
-    return spark.createDataFrame(values, text_removal_scores.TABLE.schema)
+    spec = text_removal_scores.TABLE
+    return frame_of(spark, spec, [filled(spec, **row) for row in rows])
 
 
 def assignments_frame(spark, clusters):
     """Assignments by sample number; None: no image vector."""
+    spec = cluster_assignments.TABLE
     rows = [
-        (
-            "d",
-            "0",
-            f"{number:04d}",
-            "v",
-            cluster,
-            None if cluster is None else cluster // 2,
-            0.5,
-            "ok",
-            None,
-            "a",
-            "i",
+        filled(
+            spec,
+            dataset="d",
+            sample_id=f"{number:04d}",
+            cluster=cluster,
+            cluster_group=None if cluster is None else cluster // 2,
         )
         for number, cluster in enumerate(clusters)
     ]
-    return spark.createDataFrame(rows, cluster_assignments.TABLE.schema)
+    return frame_of(spark, spec, rows)
 
 
 def by_image_type(rows):

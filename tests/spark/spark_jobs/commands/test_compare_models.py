@@ -12,36 +12,33 @@ import pytest
 from schemas import text_removal_scores
 from spark_jobs.commands.compare_models import compare_models
 from spark_jobs.errors import StageError
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.sections import TrackingConfig
 from spark_jobs.warehouse.tables import Tables
-from tests.removal_samples import by_image_type, drawn_rows, removal_row, scores_frame
+from tests.removal_samples import by_image_type, drawn_rows, removal_row
+from tests.table_rows import filled, put_rows
 
 TABLE = text_removal_scores.TABLE
 
 
-def put(spark, tables, rows, run_key, **settings):
-    rows = [{**row, "run_key": run_key} for row in rows]
-    tables.create(TABLE)
-    tables.replace(TABLE, scores_frame(spark, rows), dataset="d", run_key=run_key)
-    log = RunLog(tables, TABLE, stage="remove_text", dataset="d", run_key=run_key, params=settings)
-    log.add("finished", seconds=0.0, shards=0, counts={})
+def put(tables, rows, run_key, **settings):
+    rows = [filled(TABLE, **{**row, "run_key": run_key}) for row in rows]
+    put_rows(tables, TABLE, rows, stage="remove_text", params=settings)
 
 
 def test_models_of_several_run_keys_stand_side_by_side(spark, config, tmp_path, capsys):
     config = config.model_copy(update={"dataset": "d"})
     tables = Tables(spark, config.warehouse)
     only = drawn_rows(("A/a",), 40, 1)
-    put(spark, tables, only, "z")
+    put(tables, only, "z")
     with pytest.raises(StageError, match=r"two models or more for dataset d, found 1 \(A/a\)") as raised:
         compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
     assert "remove_text.models=[A/a" in str(raised.value)
 
     # The current run key has A/a again, and B; a model is never counted under two run keys.
     both = drawn_rows(("A/a", "B"), 40, 2)
-    put(spark, tables, both, "b")
-    put(spark, tables, [removal_row(0, "C", score_raw=0.5, has_text=False)], "c")
-    put(spark, tables, both, "b")
+    put(tables, both, "b")
+    put(tables, [removal_row(0, "C", score_raw=0.5, has_text=False)], "c")
+    put(tables, both, "b")
     store = f"sqlite:///{tmp_path}/mlflow.db"
     tracked = config.model_copy(update={"tracking": TrackingConfig(enabled=True, uri=store, experiment="e")})
     compare_models(spark, tracked, style="csv", output=tmp_path / "p.svg")
@@ -92,7 +89,7 @@ def test_only_scores_of_the_same_fill_and_overlap_are_compared(spark, config, tm
         ("A", 0.75, "telea", "now", "a2"),
     ):
         rows = [removal_row(0, model, score_raw=score, has_text=False)]
-        put(spark, tables, rows, run_key, **settings(model, fill, overlap))
+        put(tables, rows, run_key, **settings(model, fill, overlap))
     compare_models(spark, config, style="csv", output=tmp_path / "p.svg")
     captured = capsys.readouterr()
     found = {row["model"]: row["mean_raw_without_text"] for row in csv.DictReader(io.StringIO(captured.out))}

@@ -11,10 +11,10 @@ from schemas import caption_overlap
 from spark_jobs.commands.export import ExportOptions, order
 from spark_jobs.config import load_config
 from spark_jobs.export.job import run_export
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.curate import run as curate
 from spark_jobs.warehouse.tables import Tables
 from tests.exported import drawn, put_subset
+from tests.table_rows import filled, put_rows
 
 SIZE = 4
 
@@ -27,22 +27,26 @@ def warehouse(spark, tmp_path):
     put_subset(spark, tmp_path / "warehouse", frame)
     tables, spec = Tables(spark, str(tmp_path / "warehouse")), caption_overlap.TABLE
     rows = [
-        {
-            "dataset": "test", "shard_id": row.shard_id, "sample_id": row.sample_id, "run_key": "o", "input_key": "i",
-            **({"status": "skipped", "error": "spot_text: damaged"} if number % 4 == 3 else {
-                "status": "ok", "image_type": ["no_text", "concurrent"][number % 8 == 2],
-                "text_detected": number % 8 == 2, "spotted_word_count": int(number % 8 == 2),
-                "cotr": None if number % 4 == 1 else float(number % 8 == 2),
-                "cotr_reason": "no_words" if number % 4 == 1 else None,
-            }),
-        }
+        filled(
+            spec,
+            shard_id=row.shard_id,
+            sample_id=row.sample_id,
+            run_key="o",
+            **(
+                {"status": "skipped", "error": "spot_text: damaged"}
+                if number % 4 == 3
+                else {
+                    "image_type": ["no_text", "concurrent"][number % 8 == 2],
+                    "text_detected": number % 8 == 2,
+                    "spotted_word_count": int(number % 8 == 2),
+                    "cotr": None if number % 4 == 1 else float(number % 8 == 2),
+                    "cotr_reason": "no_words" if number % 4 == 1 else None,
+                }
+            ),
+        )
         for number, row in enumerate(frame.itertuples())
-    ]  # fmt: skip
-    written = [tuple(row.get(name) for name in spec.columns) for row in rows]
-    tables.replace(spec, spark.createDataFrame(written, spec.schema), dataset="test", run_key="o")
-    RunLog(tables, spec, stage="overlap", dataset="test", run_key="o", params={}).add(
-        "finished", seconds=0.0, shards=0, counts={}
-    )
+    ]
+    put_rows(tables, spec, rows, stage="overlap")
     for number, uri in enumerate(frame.uri):
         if number % 4 == 3 and number % 3 == 2:  # an image file of its own
             with open(uri, "wb"):

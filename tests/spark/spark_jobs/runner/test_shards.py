@@ -11,10 +11,10 @@ from schemas._table import column, sample_table
 from spark_jobs.config import load_config
 from spark_jobs.errors import StageError, WarehouseError
 from spark_jobs.runner.pending import Input, ShardWork, input_shards
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
+from tests.table_rows import filled, put_rows
 
 LENGTHS = sample_table(
     "caption_lengths", "one caption's length", [column("length", IntegerType(), "Characters")]
@@ -23,17 +23,19 @@ LENGTHS = sample_table(
 
 def put_samples(spark, config, captions):
     """Write `samples` from {shard: [caption, ...]}."""
-    tables = Tables(spark, config.warehouse)
-    tables.create(samples.TABLE)
     rows = [
-        ("test", shard, f"{shard}-{n}", str(n), None, None, caption, *[None] * 7, "ok", None, "s", "i")
+        filled(
+            samples.TABLE,
+            shard_id=shard,
+            sample_id=f"{shard}-{n}",
+            source_key=str(n),
+            caption=caption,
+            run_key="s",
+        )
         for shard, texts in captions.items()
         for n, caption in enumerate(texts)
     ]
-    frame = spark.createDataFrame(rows, samples.TABLE.schema)
-    tables.replace(samples.TABLE, frame, dataset="test", run_key="s")
-    log = RunLog(tables, samples.TABLE, stage="ingest", dataset="test", run_key="s", params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+    put_rows(Tables(spark, config.warehouse), samples.TABLE, rows, stage="ingest")
 
 
 def measure(inputs):

@@ -12,33 +12,28 @@ from spark_jobs.sql import chance
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.stages.statistics import stop_words_of
 from tests.chance_oracle import chance_row
+from tests.table_rows import filled, frame_of
 
 STOPS = ("the", "of", "a")
 
 
 def sample(number, caption, shown, **values):
     """One row of `caption_overlap`: distinct words of the caption, and those that can be read."""
-    row = dict.fromkeys(caption_overlap.TABLE.columns)
     common = [word for word in caption if word in shown]
-    row |= {"dataset": "d", "shard_id": str(number % 3), "sample_id": f"{number:06d}", "status": "ok"}
-    row |= {"run_key": "r", "input_key": "i", "caption_words": caption, "spotted_words": shown}
+    row = {"shard_id": str(number % 3), "sample_id": f"{number:06d}", "status": "ok"}
+    row |= {"caption_words": caption, "spotted_words": shown}
     row |= {"co_emb_words": common, "spotted_word_count": len(shown), "used_words": []}
     row["cotr"] = len(common) / len(caption) if caption else None
     row["image_type"] = "concurrent" if common else "text_not_concurrent" if shown else "no_text"
     return row | values
 
 
-def frame_of(spark, rows):
-    names = caption_overlap.TABLE.columns
-    # What statistics do not read may be null here.
-    from pyspark.sql.types import StructField, StructType
-
-    schema = StructType([StructField(f.name, f.dataType) for f in caption_overlap.TABLE.schema.fields])
-    return spark.createDataFrame([tuple(row[name] for name in names) for row in rows], schema)
+def overlap_of(spark, rows):
+    return frame_of(spark, caption_overlap.TABLE, [filled(caption_overlap.TABLE, **row) for row in rows])
 
 
 def measured(spark, rows, stop_words=STOPS):
-    found = run_steps(spark, chance.chance_steps(stop_words), {"overlap": frame_of(spark, rows)})
+    found = run_steps(spark, chance.chance_steps(stop_words), {"overlap": overlap_of(spark, rows)})
     return {(row["words"], row["measure"]): row.asDict() for row in found.collect()}
 
 
@@ -76,7 +71,7 @@ def drawn(count, seed):
 
 def test_nobody_keeps_its_caption_each_is_used_once_whatever_the_partitions(spark):
     rows = [sample(number, [f"caption{number}"], []) for number in range(2500)]
-    frame = frame_of(spark, rows)
+    frame = overlap_of(spark, rows)
     pairs = exchanged(spark, frame)
     assert len({ring for _, ring, _, _ in pairs}) == 2500 // chance.RING == 2
     assert all(own != other for _, _, own, other in pairs)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas import caption_overlap, clip_embeddings, cluster_assignments, text_removal_scores
+from schemas import caption_overlap, clip_embeddings, cluster_assignments
 from spark_jobs.sql.selections import (
     CURATIONS,
     TOP_SAMPLES,
@@ -20,6 +20,7 @@ from spark_jobs.sql.steps import run_steps
 from spark_jobs.subsets.definition import built_in
 from tests.interval_oracles import has_interval, student, wilson
 from tests.removal_samples import removal_row, scores_frame
+from tests.table_rows import filled, frame_of
 
 KINDS = ("no_text", "text_not_concurrent", "concurrent")
 
@@ -47,21 +48,18 @@ def drawn(count, seed):
     return rows
 
 
-def frame_of(spark, spec, rows):
-    from pyspark.sql.types import StructField, StructType
-
-    schema = StructType([StructField(field.name, field.dataType) for field in spec.schema.fields])
-    constants = {"dataset": "d", "shard_id": "0", "status": "ok", "run_key": "r", "input_key": "i"}
-    return spark.createDataFrame(
-        [tuple({**constants, **row}.get(name) for name in schema.names) for row in rows], schema
-    )
-
-
 def frames_of(spark, rows):
-    embeddings = [{"sample_id": r["sample_id"], "clip_score": r["score"], "model": "m"} for r in rows]
-    clusters = [{"sample_id": r["sample_id"], "cluster_group": r["group"]} for r in rows]
+    measures = ("sample_id", "status", "caption_words", "image_type", "cotr")
+    overlap = [filled(caption_overlap.TABLE, **{name: r[name] for name in measures}) for r in rows]
+    embeddings = [
+        filled(clip_embeddings.TABLE, sample_id=r["sample_id"], clip_score=r["score"], model="m")
+        for r in rows
+    ]
+    clusters = [
+        filled(cluster_assignments.TABLE, sample_id=r["sample_id"], cluster_group=r["group"]) for r in rows
+    ]
     return {
-        "overlap": frame_of(spark, caption_overlap.TABLE, rows),
+        "overlap": frame_of(spark, caption_overlap.TABLE, overlap),
         "embeddings": frame_of(spark, clip_embeddings.TABLE, embeddings),
         "assignments": frame_of(spark, cluster_assignments.TABLE, clusters),
     }
@@ -114,11 +112,7 @@ def test_scores_of_the_papers_subsets_equal_pandas(spark, is_removed):
         )
         for number, row in enumerate(rows)
     ]
-    scores = (
-        scores_frame(spark, removal)
-        if is_removed
-        else spark.createDataFrame([], text_removal_scores.TABLE.schema)
-    )
+    scores = scores_frame(spark, removal if is_removed else [])
     found = run_steps(spark, curation_score_steps(), {**frames_of(spark, rows), "scores": scores}).collect()
     images = counted(rows)
     images = images.assign(

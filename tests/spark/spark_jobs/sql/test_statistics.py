@@ -10,6 +10,7 @@ from spark_jobs.report.paper import CC12M, LAION_2B, MMC4
 from spark_jobs.sql.statistics import clip_score_steps, cluster_steps, overall_steps
 from spark_jobs.sql.steps import run_steps
 from tests.interval_oracles import has_interval, student, wilson
+from tests.table_rows import filled, frame_of
 
 SHARES = {"cotr": "cotr", "fuzzy_cotr": "fuzzy_cotr", "cotr_verbatim": "cotr_verbatim"}
 
@@ -18,8 +19,7 @@ def overlap_rows(rows):
     """Rows of `caption_overlap` from (status, caption words, image type, cotr, fuzzy, verbatim)."""
     return [
         filled(
-            dataset="d",
-            shard_id="0",
+            caption_overlap.TABLE,
             sample_id=f"{n:04d}",
             caption_words=words,
             co_emb_words=[],
@@ -32,16 +32,9 @@ def overlap_rows(rows):
             fuzzy_cotr=fuzzy,
             image_type=kind,
             status=status,
-            run_key="r",
-            input_key="i",
         )
         for n, (status, words, kind, cotr, fuzzy, verbatim) in enumerate(rows)
     ]
-
-
-def filled(**values):
-    """A row of `caption_overlap`; what is not given is null."""
-    return tuple(values.get(name) for name in caption_overlap.TABLE.columns)
 
 
 def is_unsure(number, kind):
@@ -49,7 +42,7 @@ def is_unsure(number, kind):
 
 
 def profile(spark, rows):
-    frame = spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema)
+    frame = frame_of(spark, caption_overlap.TABLE, overlap_rows(rows))
     return run_steps(spark, overall_steps(), {"overlap": frame}).collect()[0]
 
 
@@ -164,12 +157,12 @@ def test_clip_scores_by_image_type_equal_pandas(spark):
     ]
     scores = [None if draw.random() < 0.1 else draw.uniform(0.1, 0.4) for _ in rows]
     embeddings = [
-        ("d", "0", f"{n:04d}", "m", [1.0], [1.0], score, "ok", None, "r", "i")
+        filled(clip_embeddings.TABLE, sample_id=f"{n:04d}", model="m", clip_score=score)
         for n, score in enumerate(scores)
     ]
     frames = {
-        "overlap": spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema),
-        "embeddings": spark.createDataFrame(embeddings, clip_embeddings.TABLE.schema),
+        "overlap": frame_of(spark, caption_overlap.TABLE, overlap_rows(rows)),
+        "embeddings": frame_of(spark, clip_embeddings.TABLE, embeddings),
     }
     found = {row["image_type"]: row for row in run_steps(spark, clip_score_steps(), frames).collect()}
     frame = pd.DataFrame(
@@ -195,29 +188,22 @@ def test_clusters_and_groups_equal_pandas_and_add_up_to_the_dataset(spark):
     scores = [None if draw.random() < 0.1 else draw.uniform(0.1, 0.4) for _ in rows]
     clusters = [None if draw.random() < 0.1 else draw.randrange(6) for _ in rows]
     embeddings = [
-        ("d", "0", f"{n:04d}", "m", [1.0], [1.0], score, "ok", None, "r", "i")
+        filled(clip_embeddings.TABLE, sample_id=f"{n:04d}", model="m", clip_score=score)
         for n, score in enumerate(scores)
     ]
     assignments = [
-        (
-            "d",
-            "0",
-            f"{n:04d}",
-            "v",
-            cluster,
-            None if cluster is None else cluster // 4,
-            0.5,
-            "ok",
-            None,
-            "r",
-            "i",
+        filled(
+            cluster_assignments.TABLE,
+            sample_id=f"{n:04d}",
+            cluster=cluster,
+            cluster_group=None if cluster is None else cluster // 4,
         )
         for n, cluster in enumerate(clusters)
     ]
     frames = {
-        "overlap": spark.createDataFrame(overlap_rows(rows), caption_overlap.TABLE.schema),
-        "embeddings": spark.createDataFrame(embeddings, clip_embeddings.TABLE.schema),
-        "assignments": spark.createDataFrame(assignments, cluster_assignments.TABLE.schema),
+        "overlap": frame_of(spark, caption_overlap.TABLE, overlap_rows(rows)),
+        "embeddings": frame_of(spark, clip_embeddings.TABLE, embeddings),
+        "assignments": frame_of(spark, cluster_assignments.TABLE, assignments),
     }
     found = [row.asDict() for row in run_steps(spark, cluster_steps(), frames).collect()]
     ids = {

@@ -11,10 +11,10 @@ from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError, ModelError, StageError
 from spark_jobs.runner.model_run_keys import newest_by_model
 from spark_jobs.runner.outdated import outdated_tables, read_made_from
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.aesthetic import run
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
+from tests.table_rows import filled, put_rows
 
 OUTPUT = aesthetic_scores.TABLE
 COUNT = 40
@@ -22,17 +22,13 @@ COUNT = 40
 
 def put_embeddings(spark, warehouse, vectors, *, model, run_key):
     """Rows 0 failed to embed, 1 is not finite."""
-    tables = Tables(spark, str(warehouse))
-    tables.create(clip_embeddings.TABLE)
     rows = []
     for n, vector in enumerate(vectors.tolist()):
-        vector = [float("nan")] * len(vector) if n == 1 else vector
-        found = (None, None, None, "failed", "damaged") if n == 0 else (vector, None, None, "ok", None)
-        rows.append(("test", f"{n % 3:05d}", f"{n:08d}", model, *found, run_key, "k"))
-    frame = spark.createDataFrame(rows, clip_embeddings.TABLE.schema, verifySchema=False)
-    tables.replace(clip_embeddings.TABLE, frame, dataset="test", run_key=run_key)
-    log = RunLog(tables, clip_embeddings.TABLE, stage="embed", dataset="test", run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+        found = {"image_vector": [float("nan")] * len(vector) if n == 1 else vector}
+        found = {"status": "failed", "error": "damaged"} if n == 0 else found
+        key = {"shard_id": f"{n % 3:05d}", "sample_id": f"{n:08d}", "model": model, "run_key": run_key}
+        rows.append(filled(clip_embeddings.TABLE, **key, **found))
+    put_rows(Tables(spark, str(warehouse)), clip_embeddings.TABLE, rows, stage="embed")
 
 
 def configured(warehouse, *overrides):

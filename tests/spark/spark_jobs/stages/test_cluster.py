@@ -17,10 +17,10 @@ from spark_jobs.errors import StageError
 from spark_jobs.pipeline import select
 from spark_jobs.runner.pending import plan_work
 from spark_jobs.runner.progress import console
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.cluster import plan_cluster, run
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
+from tests.table_rows import filled, put_rows
 
 SAMPLES, WIDTH, SHARDS = 3000, 32, 6
 BAD = 60  # rows without a vector
@@ -37,18 +37,15 @@ def drawn(count=SAMPLES, *, seed=0):
 
 def put_embeddings(spark, warehouse, vectors, *, dataset="test", run_key="e", bad=BAD, partitions=2):
     """Write `clip_embeddings`; the first `bad` rows have no vector."""
-    tables = Tables(spark, str(warehouse))
-    tables.create(clip_embeddings.TABLE)
     rows = []
     for n, vector in enumerate(vectors.tolist()):
-        shard, is_bad = f"{n % SHARDS:05d}", n < bad
-        row = (None, None, None, "failed", "damaged") if is_bad else (vector, None, None, "ok", None)
-        rows.append((dataset, shard, f"{n:08d}", "m", *row, run_key, f"{shard}-{len(vectors)}"))
-    frame = spark.createDataFrame(rows, clip_embeddings.TABLE.schema, verifySchema=False)
-    frame = frame.repartition(partitions)
-    tables.replace(clip_embeddings.TABLE, frame, dataset=dataset, run_key=run_key)
-    log = RunLog(tables, clip_embeddings.TABLE, stage="embed", dataset=dataset, run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+        shard = f"{n % SHARDS:05d}"
+        key = {"dataset": dataset, "shard_id": shard, "sample_id": f"{n:08d}", "model": "m"}
+        found = {"status": "failed", "error": "damaged"} if n < bad else {"image_vector": vector}
+        made = {"run_key": run_key, "input_key": f"{shard}-{len(vectors)}"}
+        rows.append(filled(clip_embeddings.TABLE, **key, **found, **made))
+    tables = Tables(spark, str(warehouse))
+    put_rows(tables, clip_embeddings.TABLE, rows, stage="embed", partitions=partitions)
 
 
 def configured(warehouse, *overrides, dataset="test"):

@@ -8,21 +8,13 @@ import pytest
 from schemas import clip_embeddings, cluster_assignments, near_duplicates
 from spark_jobs.config import load_config
 from spark_jobs.errors import StageError
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.cluster import assignment
 from spark_jobs.stages.deduplicate import run
 from spark_jobs.warehouse.tables import Tables
+from tests.table_rows import filled, put_rows
 
 WIDTH, CLUSTERS, SHARDS = 16, 5, 3
 OUTPUT = near_duplicates.TABLE
-
-
-def put(tables, spec, rows, *, stage, run_key, partitions):
-    tables.create(spec)
-    frame = tables.spark.createDataFrame(rows, spec.schema, verifySchema=False).repartition(partitions)
-    tables.replace(spec, frame, dataset="test", run_key=run_key)
-    log = RunLog(tables, spec, stage=stage, dataset="test", run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
 
 
 def drawn(count, *, seed=0):
@@ -41,21 +33,21 @@ def drawn(count, *, seed=0):
 def put_inputs(spark, warehouse, data, *, partitions=2, embeddings="e", made_of="e"):
     """Rows 0 failed to embed, 1 has no cluster yet, 2 is not finite."""
     vectors, cluster, distance = data
-    tables = Tables(spark, str(warehouse))
+    tables, assigned_key = Tables(spark, str(warehouse)), cluster_key(made_of)
     embedded, assigned = [], []
     for n, vector in enumerate(vectors.tolist()):
-        key = ("test", f"{n % SHARDS:05d}", f"{n:08d}")
-        vector = [float("nan")] * WIDTH if n == 2 else vector
-        found = (None, None, None, "failed", "damaged") if n == 0 else (vector, None, None, "ok", None)
-        embedded.append((*key, "m", *found, embeddings, f"{key[1]}-{len(vectors)}"))
-        place = (None, None, None, "skipped", "embed: damaged")
-        place = place if n == 0 else (int(cluster[n]), 0, float(distance[n]), "ok", None)
+        shard = f"{n % SHARDS:05d}"
+        key = {"shard_id": shard, "sample_id": f"{n:08d}", "input_key": f"{shard}-{len(vectors)}"}
+        found = {"image_vector": [float("nan")] * WIDTH if n == 2 else vector}
+        found = {"status": "failed", "error": "damaged"} if n == 0 else found
+        embedded.append(filled(clip_embeddings.TABLE, **key, **found, model="m", run_key=embeddings))
+        place = {"cluster": int(cluster[n]), "cluster_group": 0, "distance": float(distance[n])}
+        place = {"status": "skipped", "error": "embed: damaged"} if n == 0 else place
         if n != 1:
-            assigned.append((*key, "model", *place, "", f"{key[1]}-{len(vectors)}"))
-    put(tables, clip_embeddings.TABLE, embedded, stage="embed", run_key=embeddings, partitions=partitions)
-    run_key = cluster_key(made_of)
-    assigned = [(*row[:-2], run_key, row[-1]) for row in assigned]
-    put(tables, cluster_assignments.TABLE, assigned, stage="cluster", run_key=run_key, partitions=partitions)
+            own = {**key, **place, "model_version": "model", "run_key": assigned_key}
+            assigned.append(filled(cluster_assignments.TABLE, **own))
+    put_rows(tables, clip_embeddings.TABLE, embedded, stage="embed", partitions=partitions)
+    put_rows(tables, cluster_assignments.TABLE, assigned, stage="cluster", partitions=partitions)
 
 
 def cluster_key(embeddings):

@@ -11,13 +11,13 @@ import pytest
 
 from schemas import TABLES, caption_overlap, clip_embeddings, cluster_assignments
 from spark_jobs.config import load_config
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.table_content import content_key
 from spark_jobs.sql.figures import AREA_LIMITS, COTR_MEASURES, MOST_WORDS
 from spark_jobs.stages import statistics
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 from tests.interval_oracles import has_interval, student
+from tests.table_rows import filled, put_rows
 
 READ = (caption_overlap.TABLE, clip_embeddings.TABLE, cluster_assignments.TABLE)
 FIGURES = (
@@ -103,29 +103,13 @@ class Warehouse:
         return pd.DataFrame([row.asDict() for row in frame.collect()], columns=frame.columns)
 
 
-def write(spark, tables, spec, dataset, rows):
-    names = spec.schema.names
-    frame = spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], _open(spec))
-    tables.create(spec)
-    tables.replace(spec, frame, dataset=dataset, run_key="r")
-    log = RunLog(tables, spec, stage="s", dataset=dataset, run_key="r", params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
-
-
-def _open(spec):
-    """The schema without NOT NULL: columns that statistics do not read are left out here."""
-    from pyspark.sql.types import StructField, StructType
-
-    return StructType([StructField(field.name, field.dataType) for field in spec.schema])
-
-
 @pytest.fixture(scope="module")
 def warehouse(_spark_session, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("figures"))
     tables = Tables(_spark_session, path)
-    for dataset, content in ROWS.items():
+    for content in ROWS.values():
         for spec in READ:
-            write(_spark_session, tables, spec, dataset, content[spec.name])
+            put_rows(tables, spec, [filled(spec, **row) for row in content[spec.name]])
     made = Warehouse(tables, _spark_session, path)
     made.reports = {dataset: made.run(dataset) for dataset in ROWS}
     return made
@@ -333,7 +317,8 @@ def test_a_changed_input_reaches_only_what_reads_it(warehouse):
     """Runs last: it changes the small dataset, whose scores appear."""
     rows = [{**row, "clip_score": 0.25, "input_key": "other"} for row in ROWS["bare"]["clip_embeddings"]]
     key = content_key(warehouse.tables, "bare", {"clip_embeddings": "r"})
-    write(warehouse.spark, warehouse.tables, clip_embeddings.TABLE, "bare", rows)
+    spec = clip_embeddings.TABLE
+    put_rows(warehouse.tables, spec, [filled(spec, **row) for row in rows])
     assert content_key(warehouse.tables, "bare", {"clip_embeddings": "r"}) != key
     report = warehouse.run("bare")
     assert set(report.versions_written) == {

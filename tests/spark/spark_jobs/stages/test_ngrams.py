@@ -12,41 +12,40 @@ from pyspark.sql.types import StringType, StructField, StructType
 from schemas import caption_overlap, ngram_vocabulary, samples
 from spark_jobs.config import load_config
 from spark_jobs.errors import StageError
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ngrams
 from spark_jobs.warehouse.tables import Tables
+from tests.table_rows import filled, put_rows
 from udfs.tokens import normalised_words
 
 
-def finished(tables, spec, run_key):
-    log = RunLog(tables, spec, stage="upstream", dataset="test", run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
-
-
 def put_samples(spark, warehouse, captions, *, input_key="i"):
-    tables = Tables(spark, warehouse)
-    tables.create(samples.TABLE)
     rows = [
-        ("test", "0", f"{n:06d}", str(n), None, None, caption, *[None] * 7, "ok", None, "s", input_key)
+        filled(
+            samples.TABLE,
+            sample_id=f"{n:06d}",
+            source_key=str(n),
+            caption=caption,
+            run_key="s",
+            input_key=input_key,
+        )
         for n, caption in enumerate(captions)
     ]
-    frame = spark.createDataFrame(rows, samples.TABLE.schema).repartition(3)
-    tables.replace(samples.TABLE, frame, dataset="test", run_key="s")
-    finished(tables, samples.TABLE, "s")
+    put_rows(Tables(spark, warehouse), samples.TABLE, rows, partitions=3)
 
 
 def put_overlap(spark, warehouse, co_emb_words):
-    tables = Tables(spark, warehouse)
-    tables.create(caption_overlap.TABLE)
-    rows = []
-    for n, words in enumerate(co_emb_words):
-        status = "skipped" if words is None else "ok"
-        row = {"dataset": "test", "shard_id": "0", "sample_id": f"{n:06d}", "run_key": "o", "input_key": "i"}
-        row |= {"caption_words": words, "co_emb_words": words, "status": status}
-        rows.append([row.get(name) for name in caption_overlap.TABLE.columns])
-    frame = spark.createDataFrame(rows, caption_overlap.TABLE.schema)
-    tables.replace(caption_overlap.TABLE, frame, dataset="test", run_key="o")
-    finished(tables, caption_overlap.TABLE, "o")
+    rows = [
+        filled(
+            caption_overlap.TABLE,
+            sample_id=f"{n:06d}",
+            caption_words=words,
+            co_emb_words=words,
+            status="skipped" if words is None else "ok",
+            run_key="o",
+        )
+        for n, words in enumerate(co_emb_words)
+    ]
+    put_rows(Tables(spark, warehouse), caption_overlap.TABLE, rows)
 
 
 def configured(config, top):
@@ -96,8 +95,8 @@ def test_real_captions_equal_a_counter(spark, config, shared_data):
 
 
 @pytest.mark.parametrize("top", [1, 17, 60, 10_000])
-def test_ties_are_cut_by_gram_wherever_the_cut_falls(spark, top):
-    draw = random.Random(top)
+def test_ties_are_cut_by_gram_wherever_the_cut_falls(spark, top, any_seed):
+    draw = random.Random(f"{any_seed} {top}")
     letters = ["a", "b", "é", "ß", "中", "\U0001f600", "z"]
     grams = {"".join(draw.choices(letters, k=draw.randint(1, 5))): draw.randint(1, 3) for _ in range(300)}
     rows = [("v", gram, 1) for gram, count in grams.items() for _ in range(count)]

@@ -11,11 +11,11 @@ from schemas.text_removal_scores import VARIANTS
 from spark_jobs.clip_models import clip_of, clips_of
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages.remove_text import run
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import image_bytes
 from tests.removal_samples import PAIRS, counted, used_words
+from tests.table_rows import filled, put_rows
 from udfs.image_codec import DecodeLimits, decode
 from udfs.placement import kept_off
 
@@ -27,14 +27,8 @@ SIZES = {name: (60 + 7 * number, 80 - 5 * number) for number, name in enumerate(
 
 def put(spark, config, spec, rows):
     """Write a table's rows, each a mapping of some columns, under the run key of its name."""
-    tables = Tables(spark, config.warehouse)
-    tables.create(spec)
-    common = {"dataset": "test", "run_key": spec.name, "input_key": "i", "status": "ok"}
-    values = [tuple({**common, **row}.get(name) for name in spec.columns) for row in rows]
-    frame = spark.createDataFrame(values, spec.schema)
-    tables.replace(spec, frame, dataset="test", run_key=spec.name)
-    log = RunLog(tables, spec, stage=spec.name, dataset="test", run_key=spec.name, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+    values = [filled(spec, **{**row, "run_key": spec.name}) for row in rows]
+    put_rows(Tables(spark, config.warehouse), spec, values, stage=spec.name)
 
 
 def polygon_of(name, place):

@@ -13,11 +13,11 @@ from schemas import ngram_vocabulary, synthetic_text_scores
 from spark_jobs.config import load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner import shards
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.sql.steps import run_steps
 from spark_jobs.sql.synthetic_text import synthetic_text_steps
 from spark_jobs.stages import render_text
 from spark_jobs.warehouse.tables import Tables
+from tests.table_rows import filled, frame_of, put_rows
 from udfs.clip_embedding import resolve
 from udfs.text_rendering import STYLES
 
@@ -27,19 +27,16 @@ WORDS = ["sale", "new", "photo", "東京", "vintage", "of", "internationalizatio
 
 def vocabulary_rows(grams_by_vocabulary):
     return [
-        (
-            "test",
-            f"{name}-{(rank - 1) // 2:05d}",
-            f"{name}:{gram}",
-            name,
-            gram,
-            100 // rank,
-            rank,
-            1,
-            "ok",
-            None,
-            "v",
-            "i",
+        filled(
+            ngram_vocabulary.TABLE,
+            shard_id=f"{name}-{(rank - 1) // 2:05d}",
+            sample_id=f"{name}:{gram}",
+            vocabulary=name,
+            gram=gram,
+            count=100 // rank,
+            rank=rank,
+            bpe_tokens=1,
+            run_key="v",
         )
         for name, grams in grams_by_vocabulary.items()
         for rank, gram in enumerate(grams, 1)
@@ -49,13 +46,8 @@ def vocabulary_rows(grams_by_vocabulary):
 @pytest.fixture
 def vocabulary(spark, config):
     """Blocks of two grams, so that seven words are four of them."""
-    tables = Tables(spark, config.warehouse)
-    tables.create(ngram_vocabulary.TABLE)
     rows = vocabulary_rows({"caption_1gram": WORDS, "co_emb_1gram": ["sale"]})
-    frame = spark.createDataFrame(rows, ngram_vocabulary.TABLE.schema)
-    tables.replace(ngram_vocabulary.TABLE, frame, dataset="test", run_key="v")
-    log = RunLog(tables, ngram_vocabulary.TABLE, stage="ngrams", dataset="test", run_key="v", params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+    put_rows(Tables(spark, config.warehouse), ngram_vocabulary.TABLE, rows, stage="ngrams")
     return rows
 
 
@@ -186,49 +178,22 @@ def test_a_font_that_cannot_be_used_stops_before_any_work(config, tmp_path, font
 
 
 def drawn_scores(count):
+    """Rows of both tables, each as a mapping of what is not null."""
     draw = random.Random(3)
     grams, rows = [], []
     for n in range(count):
         vocabulary = draw.choice(["caption_1gram", "caption_2gram"])
         gram = "x" * draw.randint(1, 60)
-        grams.append(
-            (
-                "test",
-                "s",
-                f"{n:04d}",
-                vocabulary,
-                gram,
-                draw.choice([1, 7, 9, 10, 99, 100, 12345]),
-                n,
-                draw.choice([None, 1, 2, 3, 12, 40]),
-                "ok",
-                None,
-                "v",
-                "i",
-            )
-        )
+        key = {"sample_id": f"{n:04d}", "vocabulary": vocabulary, "gram": gram}
+        occurrences = draw.choice([1, 7, 9, 10, 99, 100, 12345])
+        tokens = draw.choice([None, 1, 2, 3, 12, 40])
+        grams.append({**key, "count": occurrences, "rank": n, "bpe_tokens": tokens})
         for model in ("m", "n"):
             for style in STYLES:
                 score = None if draw.random() < 0.1 else draw.uniform(-0.2, 0.6)
+                measured = {"score": score, "text_width_px": 50, "overflows": len(gram) > 30}
                 status = "failed" if score is None else "ok"
-                rows.append(
-                    (
-                        "test",
-                        "s",
-                        f"{n:04d}",
-                        vocabulary,
-                        gram,
-                        style.name,
-                        model,
-                        score,
-                        50,
-                        len(gram) > 30,
-                        status,
-                        None,
-                        "r",
-                        "i",
-                    )
-                )
+                rows.append({**key, "style": style.name, "model": model, **measured, "status": status})
     return grams, rows
 
 
@@ -236,20 +201,22 @@ def drawn_scores(count):
 def test_statistics_equal_pandas(spark):
     grams, rows = drawn_scores(150)
     frames = {
-        "scores": spark.createDataFrame(rows, SCORES.schema),
-        "grams": spark.createDataFrame(grams, ngram_vocabulary.TABLE.schema),
+        "scores": frame_of(spark, SCORES, [filled(SCORES, **row) for row in rows]),
+        "grams": frame_of(
+            spark, ngram_vocabulary.TABLE, [filled(ngram_vocabulary.TABLE, **row) for row in grams]
+        ),
     }
     found = {
         (row["model"], row["vocabulary"], row["style"], row["grouping"], row["band_from"]): row
         for row in run_steps(spark, synthetic_text_steps(), frames).collect()
     }
-    frame = pd.DataFrame(rows, columns=SCORES.columns)[lambda rows: rows.status == "ok"]
+    frame = pd.DataFrame(rows)[lambda rows: rows.status == "ok"]
     frame["score"] = frame.score.astype("float32").astype("float64")
-    counts = {gram[2]: gram[5] for gram in grams}
+    counts = {gram["sample_id"]: gram["count"] for gram in grams}
     frame["all"] = 0
     frame["frequency"] = [10 ** (len(str(counts[sample])) - 1) for sample in frame.sample_id]
     frame["length"] = [min((len(gram) - 1) // 2 * 2 + 1, 41) for gram in frame.gram]
-    tokens = {gram[2]: gram[7] for gram in grams}
+    tokens = {gram["sample_id"]: gram["bpe_tokens"] for gram in grams}
     frame["tokens"] = [None if tokens[key] is None else min(tokens[key], 12) for key in frame.sample_id]
     frame = pd.concat([frame, frame.assign(style="all")])
     expected = 0

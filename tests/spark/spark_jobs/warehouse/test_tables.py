@@ -16,16 +16,25 @@ from spark_jobs.warehouse.addresses import check_writable
 from spark_jobs.warehouse.query_cache import Question
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys, publish_views, register_views
+from tests.table_rows import filled, frame_of
 
 
 def sample_rows(spark, shards, *, dataset="test", run_key="r1", caption="a caption"):
     """Rows of `samples`: two per shard."""
     rows = [
-        (dataset, shard, f"{shard}-{n}", str(n), None, None, caption, *[None] * 7, "ok", None, run_key, "i")
+        filled(
+            samples.TABLE,
+            dataset=dataset,
+            shard_id=shard,
+            sample_id=f"{shard}-{n}",
+            source_key=str(n),
+            caption=caption,
+            run_key=run_key,
+        )
         for shard in shards
         for n in range(2)
     ]
-    return spark.createDataFrame(rows, samples.TABLE.schema)
+    return frame_of(spark, samples.TABLE, rows)
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from spark_jobs.config import load_config
 from spark_jobs.report.content import FrequentError, StageAccount
 from spark_jobs.report.read.collect import collect
 from spark_jobs.report.read.snapshot import Snapshot
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
-from tests.table_rows import filled
+from tests.table_rows import filled, put_rows
 
 IMAGES = 14
 GROUPS = [0] * 8 + [1] * 4 + [None] * 2  # by image; the last two have no vector
@@ -57,32 +56,39 @@ def warehouse(spark, config, tmp_path):
         for n, (shard_id, sample_id) in enumerate(keys)
     ]
     embeddings = [
-        ("test", *key, "m", [1.0], [1.0], 0.25, "ok", None, "e", "i")
-        if group is not None
-        else ("test", *key, "m", None, None, None, "failed", "damaged", "e", "i")
-        for key, group in zip(keys, GROUPS, strict=True)
+        filled(
+            clip_embeddings.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            model="m",
+            run_key="e",
+            **({"status": "failed", "error": "damaged"} if group is None else {"clip_score": 0.25}),
+        )
+        for (shard_id, sample_id), group in zip(keys, GROUPS, strict=True)
     ]
-    put(spark, tables, caption_overlap.TABLE, overlap)
-    put(spark, tables, clip_embeddings.TABLE, embeddings)
-    put_assignments(spark, tables, keys, run_key="a")
+    put_rows(tables, caption_overlap.TABLE, overlap)
+    put_rows(tables, clip_embeddings.TABLE, embeddings)
+    put_assignments(tables, keys, run_key="a")
     statistics.run(spark, settings)
     return settings, tables, keys
 
 
-def put(spark, tables, spec, rows):
-    run_key = rows[0][spec.columns.index("run_key")]
-    tables.create(spec)
-    tables.replace(spec, spark.createDataFrame(rows, spec.schema), dataset="test", run_key=run_key)
-    log = RunLog(tables, spec, stage="made", dataset="test", run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
-
-
-def put_assignments(spark, tables, keys, *, run_key):
+def put_assignments(tables, keys, *, run_key):
     rows = [
-        ("test", *key, "v", group, group, 0.1, "skipped" if group is None else "ok", None, run_key, "i")
-        for key, group in zip(keys, GROUPS, strict=True)
+        filled(
+            cluster_assignments.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            model_version="v",
+            cluster=group,
+            cluster_group=group,
+            distance=0.1,
+            status="skipped" if group is None else "ok",
+            run_key=run_key,
+        )
+        for (shard_id, sample_id), group in zip(keys, GROUPS, strict=True)
     ]
-    put(spark, tables, cluster_assignments.TABLE, rows)
+    put_rows(tables, cluster_assignments.TABLE, rows)
 
 
 def collected(settings, tables, *overrides):
@@ -134,7 +140,7 @@ def test_groups_their_numbers_and_pictures(spark, warehouse, capsys):
     assert other != key
 
     # Clustered anew: the same numbers would mean other groups, so no picture stands under them.
-    put_assignments(spark, tables, keys, run_key="another model")
+    put_assignments(tables, keys, run_key="another model")
     outdated, changed = collected(settings, tables, "report.samples_per_group=3", "report.samples_per_type=0")
     assert changed != key
     assert outdated.is_outdated

@@ -8,22 +8,13 @@ from schemas import caption_overlap, clip_embeddings, samples, spotted_text, tex
 from spark_jobs.config import load_config
 from spark_jobs.report.read.collect import collect
 from spark_jobs.report.read.snapshot import Snapshot
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.stages import ingest, statistics
 from spark_jobs.warehouse.tables import Tables
 from tests.builders import write_captions, write_images
-from tests.table_rows import filled
+from tests.table_rows import filled, put_rows
 
 RSA = [0.25, -0.125, 0.125, None]
 SQUARE = [(2.0, 2.0), (10.0, 2.0), (10.0, 10.0), (2.0, 10.0)]
-
-
-def put(spark, tables, spec, rows, params):
-    run_key = rows[0][spec.columns.index("run_key")]
-    tables.create(spec)
-    tables.replace(spec, spark.createDataFrame(rows, spec.schema), dataset="test", run_key=run_key)
-    log = RunLog(tables, spec, stage="made", dataset="test", run_key=run_key, params=params)
-    log.add("finished", seconds=0.0, shards=0, counts={})
 
 
 def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_path):
@@ -45,28 +36,19 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
     # The reading is wider than its word: the picture after must lack all of it.
     reading = {**word, "polygon": [{"x": x + (4 if x > 2 else 0), "y": y} for x, y in SQUARE]}
     del reading["line"]
-    put(
-        spark,
-        tables,
-        spotted_text.TABLE,
-        [
-            tuple(
-                {
-                    **dict.fromkeys(spotted_text.TABLE.columns),
-                    **{"dataset": "test", "shard_id": key[0], "sample_id": key[1], "spotter": "s"},
-                    **{
-                        "words": [word, unsure],
-                        "lines": [reading, {**reading, "text": "x", "confidence": 0.1}],
-                        "status": "ok",
-                        "run_key": "t",
-                        "input_key": "i",
-                    },
-                }.values()
-            )
-            for key in keys
-        ],
-        {},
-    )
+    spotted = [
+        filled(
+            spotted_text.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            spotter="s",
+            words=[word, unsure],
+            lines=[reading, {**reading, "text": "x", "confidence": 0.1}],
+            run_key="t",
+        )
+        for shard_id, sample_id in keys
+    ]
+    put_rows(tables, spotted_text.TABLE, spotted)
     overlap = [
         filled(
             caption_overlap.TABLE,
@@ -85,26 +67,34 @@ def test_largest_drops_and_rises_with_their_text_filled_in(spark, config, tmp_pa
         )
         for shard_id, sample_id in keys
     ]
-    put(spark, tables, caption_overlap.TABLE, overlap, {})
-    embeddings = [("test", *key, "M", [1.0], [1.0], 0.25, "ok", None, "e", "i") for key in keys]
-    put(spark, tables, clip_embeddings.TABLE, embeddings, {})
+    put_rows(tables, caption_overlap.TABLE, overlap)
+    embeddings = [
+        filled(
+            clip_embeddings.TABLE,
+            shard_id=shard_id,
+            sample_id=sample_id,
+            model="M",
+            clip_score=0.25,
+            run_key="e",
+        )
+        for shard_id, sample_id in keys
+    ]
+    put_rows(tables, clip_embeddings.TABLE, embeddings)
     scores = []
     for model, sign in (("A", -1), ("M", 1)):
-        for key, rsa in zip(keys, RSA, strict=True):
-            row = dict.fromkeys(text_removal_scores.TABLE.columns)
-            row |= {"dataset": "test", "shard_id": key[0], "sample_id": key[1], "model": model}
-            row |= {"fill": "telea", "status": "ok", "run_key": "r", "input_key": "i", "score_raw": 0.5}
-            row["has_text"] = rsa is not None
+        for (shard_id, sample_id), rsa in zip(keys, RSA, strict=True):
+            row = {"shard_id": shard_id, "sample_id": sample_id, "model": model, "fill": "telea"}
+            row |= {"score_raw": 0.5, "has_text": rsa is not None}
             if rsa is not None:
                 row |= {
                     "score_all_removed": 0.5 - sign * rsa,
                     "rsa": sign * rsa,
                     "mask_share_all_removed": 0.1,
                 }
-            scores.append(tuple(row.values()))
+            scores.append(filled(text_removal_scores.TABLE, **row))
     # As the runner logs a stage's parameters.
     params = {"params": {"inpaint": {"fill": "telea", "radius": 3, "dilation": 1}}, "reads": {}}
-    put(spark, tables, text_removal_scores.TABLE, scores, params)
+    put_rows(tables, text_removal_scores.TABLE, scores, params=params)
     statistics.run(spark, settings)
 
     content = collect(Snapshot.of(tables, settings.report), input_key="k")
