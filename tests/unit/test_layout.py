@@ -336,3 +336,18 @@ def test_names_of_test_files_are_unique():
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert len(names) > 50
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("kind", ["unit", "spark"])
+def test_tests_lie_where_the_code_lies(kind):
+    """A test lies under its kind in the folder of what it tests; what tests all of it lies directly there."""
+    folders = {
+        path.parent.relative_to(ROOT / "tests" / kind) for path in (ROOT / "tests" / kind).rglob("test_*.py")
+    }
+    assert {Path("udfs"), Path("spark_jobs/stages"), Path("spark_jobs/warehouse")} <= folders, (
+        "tests were not found"
+    )
+    strangers = [folder.as_posix() for folder in folders if not (ROOT / folder).is_dir()]
+    assert not strangers, f"no such folders in the code: {strangers}"
+    packages = {folder.parts[0] for folder in folders if folder.parts}
+    assert packages <= {*PACKAGES, "deploy"}
