@@ -12,6 +12,7 @@ products and sums a double holds without rounding, so that any blocking gives th
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -160,6 +161,7 @@ class EarlierMembers:
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="parrot-members-")  # noqa: SIM115 - lives as long as we
+            weakref.finalize(self, self._file.close)
         self._file.seek(self._blocks_in_file * block.nbytes)
         self._file.write(block.tobytes())
         self._blocks_in_file += 1

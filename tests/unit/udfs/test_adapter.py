@@ -143,9 +143,17 @@ def test_a_damaged_image_is_a_row_with_its_reason(images):
     assert row["brightness"] is None
 
 
-def test_a_file_that_kills_its_decoder_costs_its_own_row_only(images, tmp_path, monkeypatch):
+@pytest.fixture
+def crashing_decoders(monkeypatch):
+    """Decoder processes that die as their file asks; those that are left are ended."""
     monkeypatch.setattr(guarded_decode._Child, "codec", "tests.crashing_decoder")
     monkeypatch.setattr(guarded_decode, "_idle", [])
+    yield
+    for child in guarded_decode._idle:
+        child.end()
+
+
+def test_a_file_that_kills_its_decoder_costs_its_own_row_only(images, tmp_path, crashing_decoders):
     for n, text in ((1, "signal 11"), (4, "sleep 60"), (5, "fine")):
         (tmp_path / f"{n}.png").write_bytes(order(text))
     out = run(rows_of(images, batch_size=3), limits=DecodeLimits(seconds=1))
