@@ -14,6 +14,27 @@ from spark_jobs.session import open_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+SEED = int(os.environ.get("PARROT_TEST_SEED", "0"))
+
+
+def pytest_report_header() -> str:
+    """The seed stands at the head of every run."""
+    return f"drawn values: PARROT_TEST_SEED={SEED}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """A test that failed on drawn values says which."""
+    report = yield
+    if report.failed and "any_seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("drawn values", f"the same ones again: PARROT_TEST_SEED={SEED}"))
+    return report
+
+
+@pytest.fixture
+def any_seed() -> int:
+    """Seed of values that a test draws to find what nobody thought of: any must do (PARROT_TEST_SEED)."""
+    return SEED
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from udfs import geometry
 WIDTH, HEIGHT = 100, 60
 
 
-def random_polygons(count: int, *, corners: int) -> list[np.ndarray]:
-    random = np.random.default_rng(7)
+def random_polygons(count: int, *, corners: int, seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
     found = []
     while len(found) < count:
         points = random.uniform(-60, 160, size=(corners, 2))
@@ -24,8 +24,8 @@ def random_polygons(count: int, *, corners: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("corners", [3, 4, 5])
-def test_clip_has_the_area_of_shapely_intersection(corners: int) -> None:
-    polygons = random_polygons(200, corners=corners)
+def test_clip_has_the_area_of_shapely_intersection(corners: int, any_seed: int) -> None:
+    polygons = random_polygons(200, corners=corners, seed=any_seed)
     outside = 0
     for points in polygons:
         expected = Polygon(points).intersection(box(0, 0, WIDTH, HEIGHT)).area
@@ -36,8 +36,8 @@ def test_clip_has_the_area_of_shapely_intersection(corners: int) -> None:
     assert outside > 0, "no polygon of the sample lies outside the image"
 
 
-def test_clip_of_convex_polygon_is_shapely_intersection() -> None:
-    for points in random_polygons(200, corners=4):
+def test_clip_of_convex_polygon_is_shapely_intersection(any_seed: int) -> None:
+    for points in random_polygons(200, corners=4, seed=any_seed):
         clipped = geometry.clip_to_image(points, width=WIDTH, height=HEIGHT)
         expected = Polygon(points).intersection(box(0, 0, WIDTH, HEIGHT))
         if len(clipped):
@@ -49,8 +49,8 @@ def test_polygon_inside_the_image_is_unchanged() -> None:
     np.testing.assert_array_equal(geometry.clip_to_image(quad, width=WIDTH, height=HEIGHT), quad)
 
 
-def test_area_agrees_with_shapely_far_from_the_origin() -> None:
-    for points in random_polygons(50, corners=5):
+def test_area_agrees_with_shapely_far_from_the_origin(any_seed: int) -> None:
+    for points in random_polygons(50, corners=5, seed=any_seed):
         far = points + 1e6
         assert geometry.area(far) == pytest.approx(Polygon(points).area, rel=1e-6)
 
