@@ -13,7 +13,8 @@ SPARK_35_VENV := .venv-spark-3.5
 INSTALL := $(BIN)/uv pip install --quiet
 UV := uv==0.13.9
 # Two processes, a file's tests in one of them: each has a Spark and models of its own, some 6 GB together.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# In the order of the folders: the long files are at the front (e2e, spark), what is left at the end is short (unit).
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-lines train-env lint bench lock clean check-python check-java
 
