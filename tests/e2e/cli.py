@@ -1,12 +1,17 @@
-"""Run the installed command line as a user does, in a process of its own."""
+"""Run the command line as a user does, in a process of its own; or in this one, where the process is not the matter."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+from spark_jobs.cli import main
 
 PARROT = [sys.executable, "-m", "spark_jobs.cli"]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,6 +30,25 @@ def parrot(
         timeout=timeout,
         check=False,
     )
+
+
+def parrot_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `parrot ARGUMENTS...` in this process: the same entry point, without starting Python and Java once more.
+
+    What is no exit of the command, a stack trace therefore, is raised here.
+    """
+    line, code = ["parrot", *map(str, arguments)], 0
+    with (
+        mock.patch.object(sys, "argv", line),
+        mock.patch.dict(os.environ, environment(), clear=True),
+        contextlib.redirect_stdout(io.StringIO()) as stdout,
+        contextlib.redirect_stderr(io.StringIO()) as stderr,
+    ):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+    return subprocess.CompletedProcess(line, code, stdout.getvalue(), stderr.getvalue())
 
 
 def succeeding(*arguments: object) -> subprocess.CompletedProcess[str]:
