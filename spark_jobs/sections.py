@@ -231,7 +231,11 @@ class AestheticConfig(Section):
 class SpotTextConfig(Section):
     """Stage `spot_text`: the text spotter."""
 
-    spotter: str = Field("easyocr", description="Text spotter")
+    spotter: str = Field(
+        "easyocr",
+        description="Text spotter: easyocr (reads as readtext does) or easyocr-fast (the same weights in int8 or "
+        "half precision)",
+    )
     languages: tuple[str, ...] = Field(
         ("en",),
         description="EasyOCR language codes; ch_sim, ch_tra, ja and th are cut into words (extra segment)",
@@ -240,8 +244,10 @@ class SpotTextConfig(Section):
         (),
         description="Degrees by which each box is read too, the surest reading is kept; costs as many readings",
     )
-    detector_precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="Arithmetic of EasyOCR's detector"
+    detector_precision: Literal["fp32", "bf16", "fp16", "int8"] | None = Field(
+        None,
+        description="Arithmetic of EasyOCR's detector; null: fp32 for easyocr; for easyocr-fast fp16 where the "
+        "driver has a GPU, else int8",
     )
     canvas_size: int = Field(
         2560,

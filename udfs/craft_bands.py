@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from udfs.craft_layers import CraftParts
+
 BAND_PIXELS = 512 * 1024  # images up to it are run whole; a band costs some 0.7 GB
 
 
@@ -21,7 +23,7 @@ class BandedCraft:
     """A loaded `easyocr.craft.CRAFT`, called as it is called.
 
     Args:
-        net: The network, in evaluation mode.
+        net: The network in evaluation mode, or its parts.
         band_pixels: Most px of a band (without what it overlaps).
     """
 
@@ -36,32 +38,42 @@ class BandedCraft:
             images: Shape (images, 3, height, width), sides multiples of 32, as EasyOCR pads them.
 
         Returns:
-            Scores, shape (images, height / 2, width / 2, 2), and features, shape (images, 32, height / 2, width / 2).
+            Scores, shape (images, height / 2, width / 2, 2), and features, shape (images, 32, height / 2, width / 2);
+            parts that keep no features return none of the 32.
         """
         if images.shape[2] * images.shape[3] <= self._band_pixels:
             whole: tuple[torch.Tensor, torch.Tensor] = self.net(images)
             return whole
-        base, pixels = self.net.basenet, self._band_pixels
-        # A reach is what filters see beyond a row, in rows of the input: here 2 convolutions, and 2 behind a pooling.
-        half = _in_bands(base.slice1, images, pixels=pixels, reach=8, shrink=2)
-        quarter = _in_bands(base.slice2, half, pixels=pixels // 2, reach=4, shrink=2)
-        eighth = base.slice3(quarter)
-        sixteenth = base.slice4(eighth)
-        up = self.net.upconv1(_joined(base.slice5(sixteenth), sixteenth))
-        up = self.net.upconv2(_joined(_scaled(up, eighth), eighth))
-        del sixteenth, eighth
-        up = _scaled(up, quarter)
-        up = _in_bands(
-            lambda *maps: self.net.upconv3(_joined(*maps)), up, quarter, pixels=pixels // 4, reach=2
-        )
-        del quarter
-        up = _scaled(up, half)
-        both = _in_bands(self._scores_and_features, up, half, pixels=pixels // 2, reach=4)
+        both = in_bands(as_parts(self.net), images, pixels=self._band_pixels)
         return both[:, :2].permute(0, 2, 3, 1), both[:, 2:]
 
-    def _scores_and_features(self, up: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
-        feature = self.net.upconv4(_joined(up, half))
-        return _joined(self.net.conv_cls(feature), feature)
+
+def as_parts(net: Any) -> CraftParts:
+    """The network's parts: its own, where it has them, else those of an `easyocr.craft.CRAFT`."""
+    from udfs.craft_layers import CraftParts, FloatParts
+
+    return net if isinstance(net, CraftParts) else FloatParts(net)
+
+
+def in_bands(parts: CraftParts, images: torch.Tensor, *, pixels: int) -> torch.Tensor:
+    """Scores and features of images, the large maps a band at a time.
+
+    Args:
+        parts: The network.
+        images: As `BandedCraft` takes them.
+        pixels: Most px of a band of the input.
+
+    Returns:
+        Shape (images, 2 and features, height / 2, width / 2).
+    """
+    # A reach is what filters see beyond a row, in rows of the input: here 2 convolutions, and 2 behind a pooling.
+    half = _in_bands(parts.half, images, pixels=pixels, reach=8, shrink=2)
+    quarter = _in_bands(parts.quarter, half, pixels=pixels // 2, reach=4, shrink=2)
+    up = scaled(parts.deep(quarter), quarter)
+    up = _in_bands(parts.middle, up, quarter, pixels=pixels // 4, reach=2)
+    del quarter
+    up = scaled(up, half)
+    return _in_bands(parts.last, up, half, pixels=pixels // 2, reach=4)
 
 
 def _in_bands(
@@ -84,22 +96,29 @@ def _in_bands(
         part = work(*(each[:, :, start : last + reach] for each in maps))
         if out is None:
             # Filled band by band: joining them at the end would hold everything twice.
-            out = part.new_empty((*part.shape[:2], height // shrink, width // shrink))
+            out = _empty((*part.shape[:2], height // shrink, width // shrink), part)
         kept = slice((first - start) // shrink, (last - start) // shrink)
         out[:, :, first // shrink : last // shrink] = part[:, :, kept]
     held: torch.Tensor = out
     return held
 
 
-def _joined(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def _empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    if not like.is_quantized:
+        return like.new_empty(shape)
     import torch
 
-    return torch.cat([one, other], dim=1)
+    levels = {"scale": like.q_scale(), "zero_point": like.q_zero_point()}
+    kept: torch.Tensor = torch._empty_affine_quantized(
+        shape, **levels, dtype=like.dtype, memory_format=torch.channels_last
+    )
+    return kept
 
 
-def _scaled(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def scaled(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Maps at the size of others, bilinear, as CRAFT scales them."""
     from torch.nn import functional
 
     size = like.shape[2:]
-    scaled: torch.Tensor = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    return scaled
+    result: torch.Tensor = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    return result

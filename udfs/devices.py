@@ -34,3 +34,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def has_native_bf16() -> bool:
+    """Whether the processor multiplies in bf16 by itself (AVX512-BF16 or AMX), and the environment lets it.
+
+    Elsewhere oneDNN emulates bf16, slower than fp32.
+    """
+    import torch
+
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "DEFAULT")).upper()
+    if not any(word in allowed for word in ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")):
+        return False
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test)() for test in tests if hasattr(torch.cpu, test))

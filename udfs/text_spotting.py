@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from udfs.model_api import Result, Row
 
-SPOTTERS: dict[str, str] = {"easyocr": "udfs.easyocr_spotter"}
+SPOTTERS: dict[str, str] = {"easyocr": "udfs.easyocr_spotter", "easyocr-fast": "udfs.easyocr_fast"}
 """Name in the configuration -> module of the spotter."""
 
 CONFIDENCE_DIGITS = 4
@@ -120,10 +120,30 @@ class SpottingModel:
         """
         results: list[Result] = []
         for image in prepared:
-            height, width = image.rgb.shape[:2]
-            results.append(assembled(self._read(image), width=width, height=height, cutter=self._cutter))
+            results.append(self._assembled(image, self._read(image)))
             trim_heap()  # what a large image leaves behind seldom fits the next one
         return results
+
+    def _assembled(self, image: SpottingInput, readings: Iterable[Reading]) -> Result:
+        height, width = image.rgb.shape[:2]
+        return assembled(readings, width=width, height=height, cutter=self._cutter)
+
+
+class BatchSpottingModel(SpottingModel):
+    """A loaded spotter that reads the images of a batch together."""
+
+    def __init__(
+        self,
+        read_all: Callable[[Sequence[SpottingInput]], Sequence[Iterable[Reading]]],
+        cutter: WordCutter = _WHITESPACE,
+    ) -> None:
+        super().__init__(lambda image: read_all([image])[0], cutter)
+        self._read_all = read_all
+
+    def predict(self, prepared: Sequence[SpottingInput], rows: Sequence[Row]) -> list[Result]:
+        """See `SpottingModel`."""
+        readings = self._read_all(prepared)
+        return [self._assembled(*pair) for pair in zip(prepared, readings, strict=True)]
 
 
 def resolve(name: str, **options: Any) -> SpotterFactory:
