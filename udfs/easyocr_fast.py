@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 DETECTOR_PRECISIONS = ("int8", "fp16", "bf16", "fp32")
 RANGES_FILE = "craft_ranges.json"
-GATE_SCORE = 0.3
+GATE_SCORE = 0.15
 """An image whose text scores at half scale all stay below this has no text."""
-GATE_MIN_SIDE = 128
+GATE_MIN_SIDE = 384
 """Images of a smaller side, px, go to the detector at once: half of them is too little to see."""
 GPU_BATCH_PIXELS = 16 * 768 * 768
 

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
     from udfs.model_api import Result, Row
 
-SPOTTERS: dict[str, str] = {"easyocr": "udfs.easyocr_spotter", "easyocr-fast": "udfs.easyocr_fast"}
+SPOTTERS: dict[str, str] = {
+    "easyocr": "udfs.easyocr_spotter",
+    "easyocr-fast": "udfs.easyocr_fast",
+    "rapidocr": "udfs.rapidocr_spotter",
+}
 """Name in the configuration -> module of the spotter."""
 
 CONFIDENCE_DIGITS = 4
