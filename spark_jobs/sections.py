@@ -233,8 +233,8 @@ class SpotTextConfig(Section):
 
     spotter: str = Field(
         "easyocr",
-        description="Text spotter: easyocr (reads as readtext does) or easyocr-fast (the same weights in int8 or "
-        "half precision)",
+        description="Text spotter: easyocr (reads as readtext does), easyocr-fast (the same weights in int8 or half "
+        "precision) or rapidocr (PP-OCR; extra rapidocr)",
     )
     languages: tuple[str, ...] = Field(
         ("en",),
