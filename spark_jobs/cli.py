@@ -322,7 +322,7 @@ def demo(
     guarded(work, debug=debug)
 
 
-for command in (cli_training.train, cli_training.evaluate, cli_training.study):
+for command in (cli_training.train, cli_training.evaluate, cli_training.study, cli_training.world):
     app.command()(command)
 
 

@@ -16,7 +16,7 @@ def train(
     export: Annotated[str, typer.Argument(help="Folder that `parrot export` wrote, with images")],
     warehouse: Warehouse,
     model: Annotated[str | None, typer.Option(help="open_clip architecture; default: the preset's")] = None,
-    preset: Annotated[str | None, typer.Option(help="small, paper-3m or paper-12m")] = None,
+    preset: Annotated[str | None, typer.Option(help="small, parrot-small, paper-3m or paper-12m")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and crops")] = None,
     processes: Annotated[int | None, typer.Option(help="Processes; on GPUs one per GPU")] = None,
     config: Config = None,
@@ -117,5 +117,34 @@ def study(
         for cell in read.cells():  # every setting is checked before the first training
             run.training_of(cell)
         (print_plan if dry_run else run_study)(open_session(loaded.session), run)
+
+    guarded(work, debug=debug)
+
+
+def world(
+    to: Annotated[Path, typer.Option(help="Folder for pool and evaluation sets")],
+    samples: Annotated[int, typer.Option(help="Pairs of the pool")] = 32_000,
+    size: Annotated[int, typer.Option(help="Side of the pictures, px")] = 96,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures")] = 0,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Shares of scene, parrot, words, mixed, labelled: scene=0.5,parrot=0.5"),
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes that draw")] = 1,
+    debug: Debug = False,
+) -> None:
+    """Draw scenes and words to train CLIP on, and what a model is asked afterwards."""
+
+    def work() -> None:
+        from spark_jobs.runner.progress import console
+        from spark_jobs.world.build import DEFAULT_MIX, World, parse_mix, write_world
+
+        shares = dict(DEFAULT_MIX) if mix is None else parse_mix(mix)
+        is_new = write_world(to, World(samples, size, seed, shares), processes=processes)
+        console.print(
+            f"{samples:,} pairs {'drawn' if is_new else 'found'}: {to}/pool; parrot scenes: {to}/parrots; "
+            f"evaluation sets: {to}/tasks",
+            soft_wrap=True,
+        )
 
     guarded(work, debug=debug)

@@ -123,7 +123,7 @@ def _recase(words: str, rng: random.Random) -> str:
 
 
 def _describe_objects(scene: Scene, rng: random.Random) -> str:
-    names = [_name_object(item) for item in scene.objects]
+    names = [name_object(item) for item in scene.objects]
     if scene.layout == "single":
         return f"{names[0]} {scene.place}" if rng.random() < 0.6 else names[0]
     if scene.layout == "row":
@@ -140,20 +140,22 @@ def _describe_objects(scene: Scene, rng: random.Random) -> str:
 _BETWEEN = {"above": ("above", "below"), "beside": ("to the left of", "to the right of")}
 
 
-def _name_object(item: SceneObject) -> str:
+def name_object(item: SceneObject) -> str:
+    """A shape with size and colour: a small red star."""
     size = "" if item.size == "medium" else f"{item.size} "
-    return _with_article(f"{size}{item.colour} {item.shape}")
+    return with_article(f"{size}{item.colour} {item.shape}")
 
 
 def _describe_background(background: Background) -> str:
     first, *rest = background.colours
     if background.style in GROUNDS:
-        return f"in {_with_article(f'{first} {background.style}')} under {_with_article(f'{rest[0]} sky')}"
+        return f"in {with_article(f'{first} {background.style}')} under {with_article(f'{rest[0]} sky')}"
     if background.style == "fading":
-        return f"on {_with_article(f'{first} background')} fading to {rest[0]}"
+        return f"on {with_article(f'{first} background')} fading to {rest[0]}"
     second = f" and {rest[0]}" if rest else ""
-    return f"on {_with_article(f'{background.style} {first}{second} background')}"
+    return f"on {with_article(f'{background.style} {first}{second} background')}"
 
 
-def _with_article(noun: str) -> str:
+def with_article(noun: str) -> str:
+    """A noun with a or an."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -54,6 +54,21 @@ class PlantedWord:
 
 
 @dataclass(frozen=True)
+class Letters:
+    """How large words are set, and in which lines.
+
+    Attributes:
+        smallest: Smallest font size, share of the image's side.
+        largest: Largest.
+        own_lines: Whether each word has a line of its own.
+    """
+
+    smallest: float = MIN_FONT_SHARE
+    largest: float = MAX_FONT_SHARE
+    own_lines: bool = False
+
+
+@dataclass(frozen=True)
 class _Style:
     font_file: str
     font_size: int
@@ -90,7 +105,12 @@ def break_lines(words: Sequence[str]) -> list[list[str]]:
 
 
 def draw_text(
-    image: Image.Image, words: Sequence[str], *, rng: random.Random, avoid: Sequence[Box] = ()
+    image: Image.Image,
+    words: Sequence[str],
+    *,
+    rng: random.Random,
+    avoid: Sequence[Box] = (),
+    letters: Letters = Letters(),
 ) -> tuple[Image.Image, tuple[PlantedWord, ...]]:
     """Render words onto a copy of an image: on a plate, outlined, or bare where the ground is calm.
 
@@ -99,6 +119,7 @@ def draw_text(
         words: The words in reading order.
         rng: Source of font, size, colours, angle and place.
         avoid: Boxes, px, that the text should leave free as far as it can.
+        letters: Sizes and lines.
 
     Returns:
         The picture with text, and its words with their polygons, in the same order.
@@ -106,9 +127,9 @@ def draw_text(
     Raises:
         ValueError: If the words do not fit into the picture at the smallest legible size.
     """
-    lines = break_lines(words)
+    lines = [[word] for word in words] if letters.own_lines else break_lines(words)
     angle = rng.uniform(-7, 7) if rng.random() < 0.3 else 0.0
-    font_file, font_size = _fit_font(image.width, lines, angle, rng=rng)
+    font_file, font_size = _fit_font(image.width, lines, angle, rng=rng, letters=letters)
     width, height = _turned_size(_block_size(font_file, font_size, lines), angle)
     place = _choose_place(image.size, (width, height), avoid, rng=rng)
     centre_x, centre_y = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
@@ -165,11 +186,11 @@ def _turned_size(size: tuple[int, int], angle: float) -> tuple[float, float]:
 
 
 def _fit_font(
-    side: int, lines: Sequence[Sequence[str]], angle: float, *, rng: random.Random
+    side: int, lines: Sequence[Sequence[str]], angle: float, *, rng: random.Random, letters: Letters
 ) -> tuple[str, int]:
     """A font and the largest size up to a random wish at which the turned block fits into the picture."""
-    smallest = math.ceil(MIN_FONT_SHARE * side)
-    wish = rng.randint(smallest, max(smallest, round(MAX_FONT_SHARE * side)))
+    smallest = math.ceil(letters.smallest * side)
+    wish = rng.randint(smallest, max(smallest, round(letters.largest * side)))
     for font_file in rng.sample(
         FONT_FILES, len(FONT_FILES)
     ):  # the bold ones are too wide for the longest lines

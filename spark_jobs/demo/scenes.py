@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -185,10 +185,10 @@ class Scene:
     place: str = ""
 
 
-def plan_scene(rng: random.Random) -> Scene:
-    """Choose background, shapes, colours, sizes and places."""
-    background = _plan_background(rng)
-    layout = rng.choice(LAYOUTS)
+def plan_scene(rng: random.Random, layouts: Sequence[str] = LAYOUTS) -> Scene:
+    """Choose background, shapes, colours, sizes and places; the layout is one of those given."""
+    background = plan_background(rng)
+    layout = rng.choice(layouts)
     if layout == "single":
         place = rng.choice(tuple(PLACES))
         spots = [PLACES[place]]
@@ -259,7 +259,8 @@ def _clear_colour(rng: random.Random, taken: list[str]) -> str:
     return rng.choice(free) if free else max(COLOURS, key=clearance)
 
 
-def _plan_background(rng: random.Random) -> Background:
+def plan_background(rng: random.Random) -> Background:
+    """Choose what lies behind."""
     if rng.random() < 0.3:
         ground = rng.choice(tuple(GROUNDS))
         sky = rng.choice([name for name in SKIES if name != GROUNDS[ground]])

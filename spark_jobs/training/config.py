@@ -18,6 +18,7 @@ class TrainClipConfig(Section):
     `paper-3m` and `paper-12m` are the paper's: batches of 4,096 and 8,192, AdamW with betas .9 and .98, cosine decay
     after a linear warm-up. The paper gives no epochs, learning rate, warm-up or weight decay for them: 32 epochs
     (of its 100M model), and DataComp's 5e-4, 500 steps and 0.2 stand in. `small` is for a CPU.
+    `parrot-small` made the model of that name in the drawn world.
     """
 
     export: str | None = Field(
@@ -27,7 +28,7 @@ class TrainClipConfig(Section):
     output: Path | None = Field(
         None, description="Folder of checkpoints, seen by all processes; null: training in the warehouse"
     )
-    preset: Literal["small", "paper-3m", "paper-12m"] = Field(
+    preset: Literal["small", "parrot-small", "paper-3m", "paper-12m"] = Field(
         "small", description="Recipe that fills what is null"
     )
     model: str | None = Field(None, description="open_clip architecture; small: parrot-tiny, paper: RN50")

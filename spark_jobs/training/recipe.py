@@ -22,6 +22,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "warmup_steps": 50,
         "weight_decay": 0.1,
     },
+    "parrot-small": {
+        "model": "parrot-small",
+        "samples_seen": 160_000,
+        "batch_size": 256,
+        "lr": 1e-3,
+        "warmup_steps": 50,
+        "weight_decay": 0.1,
+    },
     "paper-3m": {**_PAPER, "samples_seen": 32 * 3_000_000, "batch_size": 4096},
     "paper-12m": {**_PAPER, "samples_seen": 32 * 12_000_000, "batch_size": 8192},
 }
