@@ -36,8 +36,8 @@ def train(
         options: dict[str, Any] = {"warehouse": warehouse, "train_clip": given}
         if manifest is not None:  # without one the stage says what is wrong
             options["dataset"] = manifest.identity["dataset"]
+        # The warehouse may be new: a training reads nothing of it.
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
-        require_warehouse(warehouse)
         run_selected(loaded, select(["train_clip"]))
 
     guarded(work, debug=debug)
