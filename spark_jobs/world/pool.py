@@ -114,7 +114,7 @@ def _draw_shard(work: _Work) -> list[dict[str, Any]]:
         rng = random.Random(f"parrot-world/{plan.name}/{plan.seed}/{shard}/{place}")
         picture = draw_picture(kind, rng=rng, size=plan.size)
         data = jpeg(picture.image)
-        rows.append((_row(key, number, picture, data), data))
+        rows.append((_row(key, picture, data=data, number=number), data))
         truth.append({"key": key, **planted(picture)})
     write_shard(folder, f"{shard:05d}", rows)
     return truth
@@ -139,7 +139,7 @@ def jpeg(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _row(key: str, number: int, picture: Picture, data: bytes) -> ShardRow:
+def _row(key: str, picture: Picture, *, data: bytes, number: int) -> ShardRow:
     side = picture.image.width
     return ShardRow(
         SAMPLE_ID=number,
