@@ -123,7 +123,7 @@ def study(
 
 def world(
     to: Annotated[Path, typer.Option(help="Folder for pool and evaluation sets")],
-    samples: Annotated[int, typer.Option(help="Pairs of the pool")] = 16_000,
+    samples: Annotated[int, typer.Option(help="Pairs of the pool")] = 100_000,
     size: Annotated[int, typer.Option(help="Side of the pictures, px")] = 96,
     seed: Annotated[int, typer.Option(help="Chooses the pictures")] = 0,
     mix: Annotated[

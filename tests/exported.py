@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from schemas import TABLES, subset_members, subsets
+from schemas import TABLES, caption_overlap, subset_members, subsets
 from spark_jobs.commands.export import ExportOptions, order
 from spark_jobs.config import load_config
 from spark_jobs.export.job import run_export
@@ -124,6 +124,43 @@ def _row(table, row, dataset):
         "caption_overlap": {"image_type": "no_text", "cotr": 0.0},
     }
     return {**key, **own[table], "run_key": f"{table}-key"}
+
+
+def put_arms(spark, root):
+    """A warehouse of 24 samples of which every second cannot be trained on; returns its place.
+
+    They have a broken image, or a caption without a word; the others no text, or text that their captions repeat.
+    """
+    frame = drawn(root / "source", count=24)
+    frame["caption"] = ["?!" if number % 4 == 1 else f"NO {number}" for number in range(len(frame))]
+    put_subset(spark, root / "warehouse", frame)
+    tables, spec = Tables(spark, str(root / "warehouse")), caption_overlap.TABLE
+    rows = [
+        filled(
+            spec,
+            shard_id=row.shard_id,
+            sample_id=row.sample_id,
+            run_key="o",
+            **(
+                {"status": "skipped", "error": "spot_text: damaged"}
+                if number % 4 == 3
+                else {
+                    "image_type": ["no_text", "concurrent"][number % 8 == 2],
+                    "text_detected": number % 8 == 2,
+                    "spotted_word_count": int(number % 8 == 2),
+                    "cotr": None if number % 4 == 1 else float(number % 8 == 2),
+                    "cotr_reason": "no_words" if number % 4 == 1 else None,
+                }
+            ),
+        )
+        for number, row in enumerate(frame.itertuples())
+    ]
+    put_rows(tables, spec, rows, stage="overlap")
+    for number, uri in enumerate(frame.uri):
+        if number % 4 == 3 and number % 3 == 2:  # an image file of its own
+            with open(uri, "wb"):
+                pass
+    return root / "warehouse"
 
 
 def wanted(to, form, *, warehouse="w", subset="some", **options):

@@ -1,4 +1,4 @@
-"""Exports made without Spark, for tests and benchmarks of training: the formats' own writers, and a manifest."""
+"""Exports made without Spark, for tests and benchmarks of training, and a model that trains in seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from spark_jobs.export.base import IMAGE_FAULT, Settings
 from spark_jobs.export.folder import Folder
 from spark_jobs.export.formats import FORMATS
 from spark_jobs.export.manifest import ExportedFile, Manifest, finish
+from spark_jobs.training.worker import train
 from spark_jobs.warehouse.digest import digest
+from tests.builders import image_bytes
+from udfs.clip_model import ensure_architecture
 
 COLUMNS = ("sample_id", "shard_id", "caption")
 _LARGE = 100_000_000
@@ -80,3 +83,31 @@ def _row(images, number, data, caption):
         "image_length": None,
         "image_row": None,
     }
+
+
+TINY = "test-train-vit"
+TINY_CONFIG = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 220), "grey": (128, 128, 128)}
+
+
+def register_tiny():
+    """Make open_clip of this process know the architecture `TINY`: a training of it takes seconds."""
+    ensure_architecture(TINY, TINY_CONFIG)
+
+
+def coloured_pairs(times=3):
+    """Pictures of one colour each with its name: four colours, each so many times."""
+    return [
+        (image_bytes("PNG", size=(20, 16), color=color), f"a {name} picture")
+        for _ in range(times)
+        for name, color in COLOURS.items()
+    ]
+
+
+def in_process(_job, folder):
+    """In place of what starts processes: train in this one."""
+    train(str(folder))

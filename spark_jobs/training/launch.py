@@ -33,7 +33,8 @@ Start = Callable[[Job, Path], None]
 Follow = Callable[[list[Step]], None]
 _POLL_SECONDS = 1.0
 _TAIL_LINES = 40
-_ROOT_CAUSE = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
+_FAILURE = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
+_ENDED_BY_TORCHRUN = "-15"
 
 
 @dataclass(frozen=True)
@@ -217,10 +218,7 @@ def _told(error: Exception, folder: Path, job: Job) -> str:
     if isinstance(error, ParrotError):
         return str(error)
     text = str(error)
-    # torchrun's summary ends with the root cause: the others fail because the first did.
-    causes = _ROOT_CAUSE.findall(text[text.rfind("Root Cause") :] if "Root Cause" in text else "")
-    code = re.search(r"exitcode : (-?\d+)", text)
-    rank, exit_code = causes[0] if causes else ("0", code.group(1) if code else "1")
+    rank, exit_code = _first_to_end(text)
     fault = folder / FAULT.format(rank=rank)
     if fault.is_file():
         said = fault.read_text(encoding="utf-8")
@@ -233,3 +231,18 @@ def _told(error: Exception, folder: Path, job: Job) -> str:
         f"train_clip: process {rank} of {job.processes} ended: {said}\n"
         f"The same command goes on behind step {kept:,} of {job.recipe.steps:,} ({folder})"
     )
+
+
+def _first_to_end(text: str) -> tuple[str, str]:
+    """Rank and exit code of the process because of which the others ended, from what torchrun says.
+
+    Its summary ends with the failure that it observed first. A process that was killed goes before: the others fail
+    because their connection to it is gone, and may be observed sooner.
+    """
+    failures = _FAILURE.findall(text[text.rfind("Failures:") :] if "Root Cause" in text else "")
+    killed = [one for one in failures if one[1].startswith("-") and one[1] != _ENDED_BY_TORCHRUN]
+    if killed:
+        return killed[0]
+    causes = _FAILURE.findall(text[text.rfind("Root Cause") :] if "Root Cause" in text else "")
+    code = re.search(r"exitcode : (-?\d+)", text)
+    return causes[0] if causes else ("0", code.group(1) if code else "1")

@@ -24,8 +24,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "parrot-small": {
         "model": "parrot-small",
-        "samples_seen": 64_000,
-        "batch_size": 128,
+        "samples_seen": 460_800,
+        "batch_size": 256,
         "lr": 1e-3,
         "warmup_steps": 50,
         "weight_decay": 0.1,

@@ -1,11 +1,7 @@
 """Evaluation against numbers that can be told by hand: a model whose vectors are known."""
 
-import io
-import tarfile
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from spark_jobs.errors import ConfigError
 from spark_jobs.evaluation import attack, words
@@ -15,31 +11,9 @@ from spark_jobs.evaluation.measures import Measure, mean, share
 from spark_jobs.evaluation.tasks import DATACOMP, find_tasks, report_missing, summary
 from spark_jobs.evaluation.words import _measures as word_measures
 from spark_jobs.evaluation.words import read_words
+from tests.task_folders import NAMES, write_task
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}
-NAMES = list(COLOURS)
-
-
-def write_task(root, name, samples, *, kind="classification"):
-    """A task folder of (image, class number or captions)."""
-    folder = root / name
-    (folder / "test").mkdir(parents=True)
-    (folder / "test/nshards.txt").write_text("1")
-    with tarfile.open(folder / "test/0.tar", "w") as archive:
-        for number, (pixels, second) in enumerate(samples):
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "PNG")
-            extension, text = ("cls", str(second)) if kind == "classification" else ("txt", "\n".join(second))
-            for suffix, data in (("png", buffer.getvalue()), (extension, text.encode())):
-                header = tarfile.TarInfo(f"{number:04d}.{suffix}")
-                header.size = len(data)
-                archive.addfile(header, io.BytesIO(data))
-    if kind == "classification":
-        (folder / "classnames.txt").write_text("\n".join(NAMES))
-        (folder / "zeroshot_classification_templates.txt").write_text("a {c} thing\n{c}")
-    else:
-        (folder / "dataset_type.txt").write_text(kind)
-    return folder
 
 
 def coloured(name, size=(40, 60)):

@@ -1,5 +1,6 @@
 """Training: it learns, goes on exactly where it was stopped, and gives the same with one process and two."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -29,35 +30,21 @@ from spark_jobs.training.progress import (
 )
 from spark_jobs.training.recipe import recipe_of
 from spark_jobs.training.worker import train
-from tests.builders import image_bytes
 from tests.checkpoints import AS_OPEN_CLIP
-from tests.training_export import write_export
+from tests.training_export import TINY, TINY_CONFIG, coloured_pairs, register_tiny, write_export
 from udfs.checkpoint_settings import write_beside
 from udfs.clip_model import ensure_architecture
-
-TINY = "test-train-vit"
-ARCHITECTURE = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 220), "grey": (128, 128, 128)}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def architecture():
-    ensure_architecture(TINY, ARCHITECTURE)
+    register_tiny()
 
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train") / "export"
-    pairs = [
-        (image_bytes("PNG", size=(20, 16), color=color), f"a {name} picture")
-        for _ in range(3)
-        for name, color in COLOURS.items()
-    ]
-    return write_export(folder, pairs, rows_per_file=5)
+    return write_export(folder, coloured_pairs(), rows_per_file=5)
 
 
 def section_of(export, **values):
@@ -180,6 +167,35 @@ def test_a_killed_process_ends_the_job_with_its_number(export, tmp_path):
     assert last_step(prepared.folder) >= 2
 
 
+@pytest.mark.parametrize(
+    ("first", "other", "rank", "said"),
+    [
+        ((0, "1"), (1, "-9"), 1, "killed by signal 9"),  # seen later, but the reason of the other
+        ((1, "-9"), (0, "-15"), 1, "killed by signal 9"),
+        ((1, "1"), (0, "-15"), 1, "exit code 1"),
+        ((0, "-11"), None, 0, "killed by signal 11"),
+    ],
+)
+def test_the_process_because_of_which_the_others_ended_is_named(trained, first, other, rank, said):
+    def failure(number, process):
+        return (
+            f"[{number}]:\n  time      : 2026-01-01_00:00:00\n  host      : here\n"
+            f"  rank      : {process[0]} (local_rank: {process[0]})\n  exitcode  : {process[1]} (pid: 7)\n"
+        )
+
+    others = failure(1, other) if other else "  <NO_OTHER_FAILURES>\n"
+    root = f"Root Cause (first observed failure):\n{failure(0, first)}"
+    summary = f"worker.py FAILED\n----\nFailures:\n{others}----\n{root}"
+
+    def start(_job, _folder):
+        raise RuntimeError(summary)
+
+    job = dataclasses.replace(trained.job, processes=2)
+    unfinished = dataclasses.replace(trained, job=job, folder=trained.folder / "unfinished")
+    with pytest.raises(StageError, match=f"process {rank} of 2 ended: {said}"):
+        run(unfinished, start, lambda steps: None)
+
+
 def worker_pids(folder):
     found = []
     for entry in Path("/proc").iterdir():
@@ -224,7 +240,7 @@ def test_what_would_stop_a_training_is_found_before(export, tmp_path, values, er
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit
 def test_weights_that_are_another_models_or_hold_code_are_refused(export, trained, tmp_path):
-    ensure_architecture("test-train-wide", {**ARCHITECTURE, "embed_dim": 24})
+    ensure_architecture("test-train-wide", {**TINY_CONFIG, "embed_dim": 24})
     with pytest.raises(ModelError, match="is no checkpoint of test-train-wide"):
         prepared_in(tmp_path, section_of(export, model="test-train-wide", init=checkpoint_of(trained)))
     evil = tmp_path / "evil.pt"
