@@ -1,0 +1,116 @@
+"""`parrot study` end to end: from its YAML to table, plot and MLflow runs; then nothing is left to do."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+
+import pytest
+
+from schemas import evaluation_results, training_runs
+from spark_jobs.commands.study import StudyRun, print_plan, run_study
+from spark_jobs.config import load_config
+from spark_jobs.stages import train_clip
+from spark_jobs.study.definition import read_study
+from spark_jobs.warehouse.tables import Tables
+from tests.exported import put_arms
+from tests.training_export import TINY, in_process, register_tiny
+
+YAML = """
+study: captions
+subsets: [random, without_text]
+size: 4
+models: [{model}]
+seeds: [0, 1]
+train: {{samples_seen: 16, batch_size: 4, warmup_steps: 1, threads: 1}}
+evaluate: {{words: {words}, attack: false, relative_scores: false}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(_spark_session, tmp_path_factory):
+    """The study as the command line hands it over; trainings are done in this process."""
+    register_tiny()
+    root = tmp_path_factory.mktemp("study")
+    warehouse = put_arms(_spark_session, root)
+    words, file = root / "words.txt", root / "study.yaml"
+    words.write_text("sale\nnew\nparrot\n")
+    file.write_text(YAML.format(model=TINY, words=words))
+    config = load_config(
+        options={"warehouse": str(warehouse), "dataset": "test"},
+        overrides=(f"tracking.uri=sqlite:///{root}/mlflow.db", f"embed.cache_dir={root / 'weights'}"),
+    )
+    return StudyRun(read_study(file), config, root / "studies")
+
+
+@pytest.fixture(scope="module")
+def compared(_spark_session, run):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_clip, "_start", lambda *_: in_process)
+        return run_study(_spark_session, run)
+
+
+def trainings(spark, run):
+    return Tables(spark, run.config.warehouse).read(training_runs.TABLE).collect()
+
+
+def test_a_dry_run_names_every_cell_and_does_nothing(spark, run, capsys):
+    print_plan(spark, run)
+    said = capsys.readouterr()
+    assert said.out.count("to do") == 4
+    assert "4 trainings to do; nothing trained yet" in said.err
+    assert not Tables(spark, run.config.warehouse).exists(training_runs.TABLE)
+    assert not run.folder.exists()
+
+
+def test_every_cell_is_trained_on_its_own_export(spark, run, compared):
+    rows = trainings(spark, run)
+    assert {(row["subset_id"], row["seed"]) for row in rows} == {
+        (f"{subset}-4", seed) for subset in ("random", "without_text") for seed in (0, 1)
+    }
+    assert len({row["checkpoint_sha256"] for row in rows}) == 4
+    assert {row["samples_per_epoch"] for row in rows} == {4}
+    assert len({row["content_hash"] for row in rows}) == 2
+
+
+def test_table_and_plot_hold_mean_and_spread_over_seeds(spark, run, compared):
+    subset_of = {row["training"]: row["subset_id"].rpartition("-")[0] for row in trainings(spark, run)}
+    measured = Tables(spark, run.config.warehouse).read(evaluation_results.TABLE).collect()
+    with (run.folder / "captions.csv").open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert {row["metric"] for row in table} >= {"sync_margin", "word_retrieval@1"}
+    for row in table:
+        values = [
+            one["value"]
+            for one in measured
+            if (one["metric"], one["task"]) == (row["metric"], row["task"])
+            and subset_of[one["training"]] == row["subset"]
+        ]
+        assert len(values) == int(row["seeds"]) == 2
+        assert float(row["mean"]) == pytest.approx(statistics.fmean(values))
+        assert float(row["spread"]) == pytest.approx(statistics.stdev(values))
+    assert "<svg" in (run.folder / "captions.svg").read_text()
+
+
+def test_each_cell_is_an_mlflow_run_with_its_tags(run, compared):
+    import mlflow
+
+    client = mlflow.MlflowClient(run.config.tracking.uri)
+    experiment = client.get_experiment_by_name(run.config.tracking.experiment)
+    found = client.search_runs(
+        [experiment.experiment_id], "tags.study = 'captions' and tags.subset LIKE '%'", max_results=100
+    )
+    cells = {(one.data.tags["subset"], one.data.tags["model"], one.data.tags["seed"]) for one in found}
+    assert cells == {(subset, TINY, seed) for subset in ("random", "without_text") for seed in "01"}
+
+
+def test_a_finished_study_has_nothing_to_do(spark, run, compared, monkeypatch, capsys):
+    def started(*_args):
+        raise AssertionError("started")
+
+    monkeypatch.setattr(train_clip, "_start", lambda *_: started)
+    before = (run.folder / "captions.csv").read_bytes()
+    assert run_study(spark, run) == compared
+    assert (run.folder / "captions.csv").read_bytes() == before
+    print_plan(spark, run)
+    assert "every cell is trained" in capsys.readouterr().err
