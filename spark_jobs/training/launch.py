@@ -239,10 +239,14 @@ def _first_to_end(text: str) -> tuple[str, str]:
     Its summary ends with the failure that it observed first. A process that was killed goes before: the others fail
     because their connection to it is gone, and may be observed sooner.
     """
-    failures = _FAILURE.findall(text[text.rfind("Failures:") :] if "Root Cause" in text else "")
+    failures: list[tuple[str, str]] = _FAILURE.findall(
+        text[text.rfind("Failures:") :] if "Root Cause" in text else ""
+    )
     killed = [one for one in failures if one[1].startswith("-") and one[1] != _ENDED_BY_TORCHRUN]
     if killed:
         return killed[0]
-    causes = _FAILURE.findall(text[text.rfind("Root Cause") :] if "Root Cause" in text else "")
+    causes: list[tuple[str, str]] = _FAILURE.findall(
+        text[text.rfind("Root Cause") :] if "Root Cause" in text else ""
+    )
     code = re.search(r"exitcode : (-?\d+)", text)
     return causes[0] if causes else ("0", code.group(1) if code else "1")
