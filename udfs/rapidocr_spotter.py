@@ -36,12 +36,13 @@ class RapidOcrFactory:
     Attributes:
         files: Models of detector, recogniser and classifier of upside-down lines.
         version: Of the package.
-        text_score: Readings of less confidence are left out; 0 keeps all, as other spotters do.
+        text_score: Readings of less confidence are left out; RapidOCR's default. Without it 6 of 8 photos
+            without text would have some.
     """
 
     files: tuple[WeightFile, ...]
     version: str
-    text_score: float = 0.0
+    text_score: float = 0.5
 
     @property
     def spotter(self) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import platform
 import random
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,3 +307,32 @@ def test_weights_without_ranges_are_refused_in_int8(monkeypatch):
     monkeypatch.setattr(easyocr_fast, "_ranges_of", lambda _: None)
     with pytest.raises(WeightsError, match=r"no ranges of the detector 4a5efbfb.*craft_ranges"):
         text_spotting.resolve("easyocr-fast", detector_precision="int8")
+
+
+WITHOUT_VNNI = """
+import json, sys
+import numpy as np
+from udfs import craft_layers, text_spotting
+model = text_spotting.resolve("easyocr-fast", detector_precision="int8").load()
+image = np.load(sys.argv[1])
+(row,) = model.predict([model.prepare(image)], [{}])
+print(json.dumps([craft_layers.weight_levels(), [word["text"].lower() for word in row["words"]]]))
+"""
+
+
+@needs_int8
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the features and their switch are those of x86")
+def test_with_the_processors_newer_features_switched_off_the_same_words_are_read(int8, tmp_path):
+    image = drawn("PARROT caption")
+    np.save(tmp_path / "image.npy", image)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WITHOUT_VNNI, str(tmp_path / "image.npy")],
+        env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    levels, found = json.loads(run.stdout.splitlines()[-1])
+    assert levels == 63
+    assert found == words(read(int8, image)[0]) == ["parrot", "caption"]
