@@ -71,7 +71,7 @@ def drawn(dataset, count, *, seed, has_text=True, has_scores=True):
         ok = draw.random() < 0.9
         score = draw.choice([draw.uniform(-0.1, 0.4), 0.2]) if ok and has_scores else None
         state = {"status": "ok" if ok else "failed", "error": None}
-        embeddings.append({**key, **state, "model": "m", "image_embedding": None, "clip_score": score})
+        embeddings.append({**key, **state, "model": "m", "clip_score": score})
         cluster = draw.randrange(6) if ok else None
         assignments.append(
             {**key, **state, "cluster": cluster, "cluster_group": None if cluster is None else cluster // 4}
