@@ -34,6 +34,8 @@ _RANDOM_WEIGHTS_NOTE = (
     "CLIP scores mean nothing: {model} has random weights. Name a real model with "
     "`--set embed.model=ViT-B-32 --set embed.pretrained=openai` (the paper's) or a checkpoint file"
 )
+_OWN_MODEL = "parrot-small/world"
+_OWN_MODEL_NOTE = f"{_OWN_MODEL} knows drawn scenes and printed words: its scores of photographs mean nothing"
 _A_MODEL = Question("model of a row", version=1)
 _MODELS = Question("models of rows", version=1)
 
@@ -55,7 +57,7 @@ def keep_real_scores(tables: Tables, config: RunConfig, spec: TableSpec) -> None
     if run_key is None:
         return
     scored_by = model_of(tables, config.dataset_name, spec=spec, run_key=run_key)
-    if scored_by is not None and not model_notes(scored_by):
+    if scored_by is not None and not is_random(scored_by):
         architecture, _, weights = scored_by.partition("/")
         raise ConfigError(
             f"dataset {config.dataset_name} has scores of {scored_by}; name that model again (--set "
@@ -102,7 +104,7 @@ def refuse_mixed_models(config: RunConfig, stages: Collection[str], *, tables: T
     if not random:
         return
     trained = {
-        stage: [name for name in models_named(config, stage) if not _is_random(name)]
+        stage: [name for name in models_named(config, stage) if not is_random(name)]
         if stage in stages
         else _trained_in(tables, config.dataset_name, stage)
         for stage in _SCORED_BY
@@ -136,14 +138,15 @@ def _weights_named(section: EmbedConfig) -> str:
     return f"random-{section.seed}" if section.pretrained in (None, "", "random") else str(section.pretrained)
 
 
-def _is_random(model: str) -> bool:
+def is_random(model: str) -> bool:
+    """Whether a model has random weights, by its id."""
     return _RANDOM_WEIGHTS.search(model) is not None
 
 
 def _random_by_omission(config: RunConfig, stage: str) -> list[str]:
     """A stage's models with random weights, without those that a list spells out."""
     spelled_out = getattr(getattr(config, stage), "models", None) or ()
-    return [name for name in models_named(config, stage) if _is_random(name) and name not in spelled_out]
+    return [name for name in models_named(config, stage) if is_random(name) and name not in spelled_out]
 
 
 def _trained_in(tables: Tables | None, dataset: str, stage: str) -> list[str]:
@@ -160,12 +163,14 @@ def _trained_in(tables: Tables | None, dataset: str, stage: str) -> list[str]:
         return sorted(row["model"] for row in models.collect() if row["model"])
 
     question = _MODELS.of(dataset=dataset, run_key=run_key)
-    return [model for model in tables.answer(spec, question, ask) if not _is_random(model)]
+    return [model for model in tables.answer(spec, question, ask) if not is_random(model)]
 
 
 def model_notes(model: str) -> list[str]:
     """What a reader of a model's scores must know, by the model's id."""
-    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if _is_random(model) else []
+    if model == _OWN_MODEL:
+        return [_OWN_MODEL_NOTE]
+    return [_RANDOM_WEIGHTS_NOTE.format(model=model)] if is_random(model) else []
 
 
 def clip_of(config: EmbedConfig) -> ClipFactory:

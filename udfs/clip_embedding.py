@@ -54,9 +54,10 @@ def resolve(
     """Find a CLIP model and its weights.
 
     Args:
-        model: open_clip's name of an architecture, or `parrot-tiny`, this project's small one.
+        model: open_clip's name of an architecture, or one of this project: `parrot-small`, `parrot-tiny`.
         pretrained: One of
             - a tag of open_clip, downloaded by open_clip to its own cache;
+            - `world` for `parrot-small`: the weights that come with this project;
             - a checkpoint file: one whose hash is known to be that of a tag gets the tag's preprocessing and
               activation; of another `trained`, or a configuration beside it, must state them;
             - `TAG@FILE`: the tag's weights from this file, with the tag's preprocessing and activation;
@@ -125,6 +126,9 @@ def _pretrained_source(
 ) -> _Source:
     import open_clip
 
+    own = resources.files("udfs") / "clip_weights" / f"{architecture}-{pretrained}.safetensors"
+    if isinstance(own, Path) and own.is_file():
+        return _Source(pretrained, described(own), settings_of(own, config, stated=None))
     name, _, tag_file = pretrained.partition("@")
     tag = name.lower().replace("-", "_")  # as open_clip reads tags
     tag_config: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, cluster_assignments, near_duplicates
 from schemas._table import KEY_COLUMNS
-from spark_jobs.clip_models import model_notes
+from spark_jobs.clip_models import is_random
 from spark_jobs.errors import StageError
 from spark_jobs.runner.pending import Input, run_key_of, upstream_of
 from spark_jobs.runner.stage import StageContract, check_dataset, need, plan_whole
@@ -156,7 +156,7 @@ def _notes(embeddings: DataFrame) -> list[str]:
     if not rows:
         return []
     model = rows[0]["model"]
-    if not model_notes(model):
+    if not is_random(model):
         return [f"cosines of the image vectors of {model}"]
     return [
         f"{model} has random weights: nearly all images are near-duplicates to it. Embed with a real model"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 TABLE = training_runs.TABLE
 _SAY_SECONDS = 15.0
+_OUTPUT_KEPT = 20_000  # characters
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -218,8 +219,12 @@ def _start(spark: SparkSession, section: TrainClipConfig) -> Start:
     distributor = TorchDistributor(num_processes=section.processes, local_mode=local, use_gpu=has_gpus)
 
     def start(_job: Job, folder: Path) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
-            distributor.run(train, str(folder))
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said):  # standard output is for results
+                distributor.run(train, str(folder))
+        except RuntimeError as error:  # which process failed may stand in the output alone
+            raise RuntimeError(f"{said.getvalue()[-_OUTPUT_KEPT:]}\n{error}") from error
 
     return start
 

@@ -217,7 +217,7 @@ def _told(error: Exception, folder: Path, job: Job) -> str:
     """Which process ended, what it said, and what comes next."""
     if isinstance(error, ParrotError):
         return str(error)
-    text = str(error)
+    text = _all_said(error)
     rank, exit_code = _first_to_end(text)
     fault = folder / FAULT.format(rank=rank)
     if fault.is_file():
@@ -250,3 +250,9 @@ def _first_to_end(text: str) -> tuple[str, str]:
     )
     code = re.search(r"exitcode : (-?\d+)", text)
     return causes[0] if causes else ("0", code.group(1) if code else "1")
+
+
+def _all_said(error: BaseException) -> str:
+    """What an error says, and before it what those say that it came from: TorchDistributor's own says nothing."""
+    before = error.__cause__ or error.__context__
+    return f"{_all_said(before)}\n{error}" if before is not None else str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spark_jobs.clip_models import model_notes
+from spark_jobs.clip_models import is_random
 from spark_jobs.report import formatting
 from spark_jobs.report.content import IMAGE_TYPES, NO_CLUSTER, ClusterContent, DatasetContent, largest_groups
 from spark_jobs.report.figures.clusters import GroupBar, cluster_bars
@@ -124,7 +124,7 @@ def _best_scored(dataset: DatasetContent, groups: Sequence[Row]) -> list[str]:
 
 
 def _caution(dataset: DatasetContent) -> list[str]:
-    random = sorted({str(row["model"]) for row in dataset.clip_scores if model_notes(str(row["model"]))})
+    random = sorted({str(row["model"]) for row in dataset.clip_scores if is_random(str(row["model"]))})
     told = f"{', '.join(random)} has random weights: images of a group share colours and layout at best."
     return [told] if random else []
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spark_jobs.clip_models import model_notes
+from spark_jobs.clip_models import is_random
 from spark_jobs.report import formatting, paper
 from spark_jobs.report.content import DatasetContent
 from spark_jobs.report.sections.chance import chance_row, chance_sentence, is_beyond_chance
@@ -140,7 +140,7 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
                 warehouse=warehouse,
             )
         )
-    if all(model_notes(str(score["model"])) for score in dataset.clip_scores):
+    if all(is_random(str(score["model"])) for score in dataset.clip_scores):
         # The paper's scores are OpenAI's; those of any other model are no comparison.
         trained = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
         what = f"{trained}: OpenAI's ViT-B-32, so that scores can be compared with the paper's"

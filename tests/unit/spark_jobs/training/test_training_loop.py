@@ -188,7 +188,10 @@ def test_the_process_because_of_which_the_others_ended_is_named(trained, first, 
     summary = f"worker.py FAILED\n----\nFailures:\n{others}----\n{root}"
 
     def start(_job, _folder):
-        raise RuntimeError(summary)
+        try:
+            raise RuntimeError(summary)
+        except RuntimeError:  # as TorchDistributor does
+            raise RuntimeError("failed during training")  # noqa: B904
 
     job = dataclasses.replace(trained.job, processes=2)
     unfinished = dataclasses.replace(trained, job=job, folder=trained.folder / "unfinished")
