@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from udfs.craft_parts import CraftParts, FloatParts, scaled
+
 if TYPE_CHECKING:
     import torch
-
-    from udfs.craft_layers import CraftParts
 
 BAND_PIXELS = 512 * 1024  # images up to it are run whole; a band costs some 0.7 GB
 
@@ -50,8 +50,6 @@ class BandedCraft:
 
 def as_parts(net: Any) -> CraftParts:
     """The network's parts: its own, where it has them, else those of an `easyocr.craft.CRAFT`."""
-    from udfs.craft_layers import CraftParts, FloatParts
-
     return net if isinstance(net, CraftParts) else FloatParts(net)
 
 
@@ -113,12 +111,3 @@ def _empty(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         shape, **levels, dtype=like.dtype, memory_format=torch.channels_last
     )
     return kept
-
-
-def scaled(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Maps at the size of others, bilinear, as CRAFT scales them."""
-    from torch.nn import functional
-
-    size = like.shape[2:]
-    result: torch.Tensor = functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    return result

@@ -12,7 +12,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
+
+from udfs.craft_parts import scaled
 
 if TYPE_CHECKING:
     import torch
@@ -26,69 +28,6 @@ _SLICES = ("slice1", "slice2", "slice3", "slice4", "slice5")
 _UPWARDS = ("upconv1", "upconv2", "upconv3", "upconv4")
 _PIXELS = ((0.0 - 0.485) / 0.229, (1.0 - 0.406) / 0.225)
 """Range of a picture as EasyOCR normalises it: black in red, white in blue."""
-
-
-@runtime_checkable
-class CraftParts(Protocol):
-    """CRAFT cut where its maps are largest. Maps have the shape (images, channels, height, width)."""
-
-    def half(self, images: torch.Tensor) -> torch.Tensor:
-        """Map at half of the input's size."""
-        ...
-
-    def quarter(self, half: torch.Tensor) -> torch.Tensor:
-        """Map at a quarter."""
-        ...
-
-    def deep(self, quarter: torch.Tensor) -> torch.Tensor:
-        """Map at an eighth, of all that lies below."""
-        ...
-
-    def middle(self, up: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor:
-        """Map at a quarter, of the deep one (scaled) and that of `quarter`."""
-        ...
-
-    def last(self, up: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
-        """Scores of text and link, then features, at half, of the middle one (scaled) and that of `half`."""
-        ...
-
-
-class FloatParts:
-    """The parts of an `easyocr.craft.CRAFT`."""
-
-    def __init__(self, net: Any) -> None:
-        self._net = net
-
-    def half(self, images: torch.Tensor) -> torch.Tensor:
-        """See `CraftParts`."""
-        maps: torch.Tensor = self._net.basenet.slice1(images)
-        return maps
-
-    def quarter(self, half: torch.Tensor) -> torch.Tensor:
-        """See `CraftParts`."""
-        maps: torch.Tensor = self._net.basenet.slice2(half)
-        return maps
-
-    def deep(self, quarter: torch.Tensor) -> torch.Tensor:
-        """See `CraftParts`."""
-        from udfs.craft_bands import scaled
-
-        base = self._net.basenet
-        eighth = base.slice3(quarter)
-        sixteenth = base.slice4(eighth)
-        up = self._net.upconv1(_joined(base.slice5(sixteenth), sixteenth))
-        maps: torch.Tensor = self._net.upconv2(_joined(scaled(up, eighth), eighth))
-        return maps
-
-    def middle(self, up: torch.Tensor, quarter: torch.Tensor) -> torch.Tensor:
-        """See `CraftParts`."""
-        maps: torch.Tensor = self._net.upconv3(_joined(up, quarter))
-        return maps
-
-    def last(self, up: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
-        """See `CraftParts`."""
-        feature = self._net.upconv4(_joined(up, half))
-        return _joined(self._net.conv_cls(feature), feature)
 
 
 def folded(net: Any) -> Any:
@@ -176,8 +115,6 @@ class QuantisedCraft:
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores, shape (images, height / 2, width / 2, 2), and no features."""
-        from udfs.craft_bands import scaled
-
         half = self.half(images)
         quarter = self.quarter(half)
         up = self.middle(scaled(self.deep(quarter), quarter), quarter)
@@ -198,8 +135,6 @@ class QuantisedCraft:
 
     def deep(self, quarter: torch.Tensor) -> torch.Tensor:
         """See `CraftParts`."""
-        from udfs.craft_bands import scaled
-
         eighth = self._run("slice3", quarter)
         sixteenth = self._run("slice4", eighth)
         up = self._joined("upconv1", self._run("slice5", sixteenth), sixteenth)
@@ -346,9 +281,3 @@ def _levels(limits: tuple[float, float]) -> tuple[float, int]:
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     scale = max(high - low, 1e-6) / LEVELS
     return scale, round(-low / scale)
-
-
-def _joined(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.cat([one, other], dim=1)

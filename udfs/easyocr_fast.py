@@ -294,10 +294,11 @@ def _detector_of(net: Any, *, precision: str, ranges: Ranges | None) -> Any:
     if precision == "fp32":
         return BandedCraft(layers)
     number = getattr(torch, PRECISIONS[precision])
-    return partial(_in_precision, BandedCraft(layers.to(number)), next(layers.parameters()).device, number)
+    net = BandedCraft(layers.to(number))
+    return partial(_in_precision, net, device=next(layers.parameters()).device, number=number)
 
 
-def _in_precision(net: BandedCraft, device: torch.device, number: torch.dtype, stack: torch.Tensor) -> Any:
+def _in_precision(net: BandedCraft, stack: torch.Tensor, *, device: torch.device, number: torch.dtype) -> Any:
     return net(stack.to(device=device, dtype=number))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas import caption_overlap, samples, spotted_text
 from schemas._table import KEY_COLUMNS
@@ -38,13 +38,7 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
     corpus = write_corpus(to / "corpus", samples=samples)
     state = "drawn" if corpus.written else "found"
     console.print(f"[bold]{'corpus':>12}[/bold]  {corpus.samples} samples in {corpus.shards} shards {state}")
-    options = {
-        "source": str(corpus.webdataset),
-        "dataset": _DATASET,
-        "warehouse": str(to / "warehouse"),
-        "report": {"output": str(to / "report.html")},
-    }
-    config = load_config(options=options, overrides=overrides)
+    config = demo_config(to, source=str(corpus.webdataset), overrides=overrides)
     stages = select([])
     check(config, stages)
     spark = open_session(config.session)
@@ -56,6 +50,25 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
         'avg(cotr) AS cotr FROM caption_overlap GROUP BY image_type"',
         soft_wrap=True,
     )
+
+
+def demo_config(to: Path, *, source: str, overrides: tuple[str, ...]) -> RunConfig:
+    """The demo's settings: where it writes, and the CLIP that comes along, unless `overrides` name another.
+
+    Args:
+        to: Folder of the demo.
+        source: The drawn corpus.
+        overrides: `section.key=value` settings; `embed.model` or `embed.pretrained` replace both.
+    """
+    options: dict[str, Any] = {
+        "source": source,
+        "dataset": _DATASET,
+        "warehouse": str(to / "warehouse"),
+        "report": {"output": str(to / "report.html")},
+    }
+    if not any(override.startswith(("embed.model=", "embed.pretrained=")) for override in overrides):
+        options["embed"] = {"model": "parrot-small", "pretrained": "world"}
+    return load_config(options=options, overrides=overrides)
 
 
 def _measured(spark: SparkSession, config: RunConfig) -> Iterator[MeasuredRow]:
