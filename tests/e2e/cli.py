@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from spark_jobs.cli import main
@@ -51,16 +53,16 @@ def parrot_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(line, code, stdout.getvalue(), stderr.getvalue())
 
 
-def succeeding(*arguments: object) -> subprocess.CompletedProcess[str]:
+def succeeding(*arguments: object, run: Callable[..., Any] = parrot) -> subprocess.CompletedProcess[str]:
     """Run a command that must succeed."""
-    result = parrot(*arguments)
+    result = run(*arguments)
     assert result.returncode == 0, result.stderr
     return result
 
 
 def query(warehouse: Path, sql: str) -> list[dict[str, object]]:
     """Rows of a `parrot sql` query."""
-    result = succeeding("sql", "--warehouse", warehouse, "--format", "json", sql)
+    result = succeeding("sql", "--warehouse", warehouse, "--format", "json", sql, run=parrot_here)
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
