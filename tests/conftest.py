@@ -68,7 +68,6 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory):
                 "spark.sql.catalogImplementation": "in-memory",
                 # Queries over a dozen rows: interpreting them is faster than compiling them.
                 "spark.sql.codegen.wholeStage": "false",
-                "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             },
         )
     )
