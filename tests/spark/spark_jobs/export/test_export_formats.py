@@ -163,7 +163,7 @@ def test_open_clip_trains_an_epoch_from_the_tars(export, built, tmp_path):
         seen = []
         loader = data.get_wds_dataset(
             args,
-            lambda image: torch.from_numpy(np.asarray(image.convert("RGB"))),
+            lambda image: torch.from_numpy(np.array(image.convert("RGB"))),
             is_train,
             tokenizer=lambda text: [torch.tensor([len(text)])],
         ).dataloader
