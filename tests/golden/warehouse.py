@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,20 @@ STAGES = (
     "report",
 )
 _LOGGED = "stage_runs"
+_HIDDEN = "*"
+# Their keys hold the version of the clusters, a hash of centroids that are fitted anew: the last digits of
+# vectors, and so of centroids, are those of a processor. The subset `english` reads near-duplicates.
+_CLUSTERED = frozenset(
+    {
+        "cluster_assignments",
+        "near_duplicates",
+        "stat_cluster",
+        "stat_cluster_top",
+        "stat_text_removal",
+        "stat_text_removal_cluster",
+        "english",
+    }
+)
 
 
 def configuration(folder: Path) -> RunConfig:
@@ -137,3 +152,26 @@ def added(found: dict[str, list[list[Any]]], older: dict[str, list[list[Any]]]) 
 def recorded() -> dict[str, Any]:
     """What a run over the stored warehouse must give: `tables` as `added` gives them, `stages`: run keys."""
     return json.loads(KEYS.read_text(encoding="utf-8"))
+
+
+def portable(tables: dict[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:
+    """Keys of tables, those that hold a processor's last digits hidden: their number is left."""
+    return {
+        name: [
+            [_HIDDEN if _is_key(cell) else cell for cell in row] if _CLUSTERED & {name, *row} else row
+            for row in rows
+        ]
+        for name, rows in tables.items()
+    }
+
+
+def portable_stages(stages: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The same of stages' run keys."""
+    return {
+        stage: {name: _HIDDEN if name.split()[-1] in _CLUSTERED else key for name, key in made.items()}
+        for stage, made in stages.items()
+    }
+
+
+def _is_key(cell: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{16}", cell) is not None
