@@ -180,7 +180,7 @@ def test_half_precision_is_what_the_network_gets(monkeypatch):
 
     net = Net()
     scores, _ = easyocr_fast._in_precision(
-        BandedCraft(net), net.weight.device, torch.float16, torch.zeros(1, 3, 32, 32)
+        BandedCraft(net), torch.zeros(1, 3, 32, 32), device=net.weight.device, number=torch.float16
     )
     assert kinds == [torch.float16] and scores.dtype == torch.float16
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
