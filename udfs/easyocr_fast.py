@@ -25,6 +25,7 @@ from udfs.crop_reading import PRECISIONS, Crop, CropReader, crops_of
 from udfs.devices import has_native_bf16
 from udfs.easyocr_spotter import (
     EasyOcrFactory,
+    detection_scale,
     has_pixels,
     is_too_thin,
     load_reader,
@@ -237,12 +238,12 @@ class FastSpotter:
         """Whether the detector sees no text in the picture at half scale."""
         import cv2
 
-        exact = self._options.exact
         height, width = rgb.shape[:2]
-        scale = min(exact.mag_ratio * max(height, width), exact.canvas_size) / max(height, width) / 2
-        if not self._options.has_gate or min(height, width) * scale * 2 < GATE_MIN_SIDE:
+        scale = self._scale(rgb)
+        if not self._options.has_gate or min(height, width) * scale < GATE_MIN_SIDE:
             return False
-        half = cv2.resize(rgb, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_AREA)
+        size = (int(width * scale / 2), int(height * scale / 2))
+        half = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         picture, _ = _normalised(half, canvas_size=max(half.shape), mag_ratio=1.0)
         return bool(self._scores([picture])[0][:, :, 0].max() < GATE_SCORE)
 
@@ -256,8 +257,12 @@ class FastSpotter:
         if is_too_thin(rgb, canvas_size=exact.canvas_size, mag_ratio=exact.mag_ratio):
             return None
         height, width = rgb.shape[:2]
-        scale = min(exact.mag_ratio * max(height, width), exact.canvas_size) / max(height, width)
+        scale = self._scale(rgb)
         return -(-int(height * scale) // 32) * 32, -(-int(width * scale) // 32) * 32
+
+    def _scale(self, rgb: NDArray[np.uint8]) -> float:
+        exact = self._options.exact
+        return detection_scale(rgb, canvas_size=exact.canvas_size, mag_ratio=exact.mag_ratio)
 
     def _scores(self, pictures: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         import numpy as np

@@ -248,11 +248,16 @@ class _EasyOcrReader:
         return not (self._options.rotations and is_tall)
 
 
+def detection_scale(image: NDArray[np.uint8], *, canvas_size: int, mag_ratio: float) -> float:
+    """Size of an image as the detector sees it over its own size."""
+    long_side = max(image.shape[:2])
+    return min(mag_ratio * long_side, canvas_size) / long_side
+
+
 def is_too_thin(image: NDArray[np.uint8], *, canvas_size: int, mag_ratio: float) -> bool:
     """Whether an image has no pixel left at the detector's scale: EasyOCR fails on such."""
-    long_side, short_side = max(image.shape[:2]), min(image.shape[:2])
-    scale = min(mag_ratio * long_side, canvas_size) / long_side
-    return int(short_side * scale) < 1
+    scale = detection_scale(image, canvas_size=canvas_size, mag_ratio=mag_ratio)
+    return int(min(image.shape[:2]) * scale) < 1
 
 
 class _Bfloat16Detector:
