@@ -8,8 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema"
-Warehouse = Annotated[str, typer.Option("--warehouse", help=WAREHOUSE_HELP)]
+WAREHOUSE_HELP = "Folder or URI of the tables, or catalog.schema; default: PARROT_WAREHOUSE, else warehouse"
+Warehouse = Annotated[str | None, typer.Option("--warehouse", help=WAREHOUSE_HELP, show_default=False)]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Name of the dataset in the tables; default: the only one there"),
+]
 Config = Annotated[
     str | None, typer.Option("--config", help="YAML file with any of the settings, or its URI")
 ]
@@ -24,6 +28,9 @@ def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
     from spark_jobs.sources.storage import listed_once
 
     with listed_once():
+        # A source is new data as a rule: whose it is must be said.
+        if config.source is None and any(stage.needs_dataset for stage in stages):
+            config = with_dataset(config)
         check(config, stages)
         spark = open_session(config.session)
         if dry_run:
@@ -32,6 +39,24 @@ def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
             print_plan(spark, config, stages)
             return
         run_stages(spark, config, stages)
+
+
+def with_dataset(config: Any) -> Any:
+    """The configuration with the warehouse's only dataset, where it names none.
+
+    Raises:
+        WarehouseError: If there is no warehouse.
+        ConfigError: If it holds no dataset, or several; names them.
+    """
+    if config.dataset is not None:
+        return config
+    from spark_jobs.session import open_session
+    from spark_jobs.warehouse.datasets import only_dataset
+    from spark_jobs.warehouse.tables import Tables
+
+    require_warehouse(config.warehouse)
+    found = only_dataset(Tables(open_session(config.session), config.warehouse))
+    return config.model_copy(update={"dataset": found})
 
 
 def require_warehouse(warehouse: str) -> None:
@@ -45,7 +70,8 @@ def require_warehouse(warehouse: str) -> None:
 
     if not is_catalog(warehouse) and "://" not in warehouse and not Path(warehouse).is_dir():
         raise WarehouseError(
-            f"no warehouse at {warehouse}: give the folder that `parrot run --warehouse` wrote to"
+            f"no warehouse at {warehouse}: give the folder that `parrot run --warehouse` wrote to, "
+            "with --warehouse or in PARROT_WAREHOUSE"
         )
 
 

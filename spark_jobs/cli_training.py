@@ -7,14 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from spark_jobs.cli_support import Config, Debug, Set, Warehouse, guarded, require_warehouse, run_selected
-
-Dataset = Annotated[str, typer.Option("--dataset", help="Name of the dataset in the tables")]
+from spark_jobs.cli_support import (
+    Config,
+    Dataset,
+    Debug,
+    Set,
+    Warehouse,
+    guarded,
+    require_warehouse,
+    run_selected,
+    with_dataset,
+)
 
 
 def train(
     export: Annotated[str, typer.Argument(help="Folder that `parrot export` wrote, with images")],
-    warehouse: Warehouse,
+    warehouse: Warehouse = None,
     model: Annotated[str | None, typer.Option(help="open_clip architecture; default: the preset's")] = None,
     preset: Annotated[str | None, typer.Option(help="small, parrot-small, paper-3m or paper-12m")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and crops")] = None,
@@ -44,8 +52,8 @@ def train(
 
 
 def evaluate(
-    warehouse: Warehouse,
-    dataset: Dataset,
+    warehouse: Warehouse = None,
+    dataset: Dataset = None,
     models: Annotated[
         list[str] | None,
         typer.Argument(help="NAME/TAG or NAME/FILE; none: all that were trained on the dataset"),
@@ -76,7 +84,7 @@ def evaluate(
         if relative:
             options["remove_text"] = {"models": models}
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
-        require_warehouse(warehouse)
+        require_warehouse(loaded.warehouse)
         run_selected(loaded, select(["remove_text", "evaluate_clip"] if relative else ["evaluate_clip"]))
 
     guarded(work, debug=debug)
@@ -84,8 +92,8 @@ def evaluate(
 
 def study(
     file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Subsets, models, seeds, settings")],
-    warehouse: Warehouse,
-    dataset: Dataset,
+    warehouse: Warehouse = None,
+    dataset: Dataset = None,
     to: Annotated[
         Path | None,
         typer.Option(help="Folder of exports, table and plot; default: studies/NAME in the warehouse"),
@@ -109,10 +117,11 @@ def study(
         read = read_study(file)
         options = {"warehouse": warehouse, "dataset": dataset}
         loaded = load_config(config, overrides=tuple(set_ or ()), options=options)
-        require_warehouse(warehouse)
-        if to is None and (loaded.is_catalog or "://" in warehouse):
+        require_warehouse(loaded.warehouse)
+        if to is None and (loaded.is_catalog or "://" in loaded.warehouse):
             raise ConfigError("a study needs a local folder for its exports: --to FOLDER")
-        folder = to or Path(warehouse) / "studies" / read.study
+        folder = to or Path(loaded.warehouse) / "studies" / read.study
+        loaded = with_dataset(loaded)
         run = StudyRun(read, loaded, folder.absolute())
         for cell in read.cells():  # every setting is checked before the first training
             run.training_of(cell)

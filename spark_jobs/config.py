@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -41,10 +42,13 @@ class RunConfig(Section):
     """Everything a run depends on."""
 
     warehouse: str = Field(
-        "warehouse", min_length=1, description="Folder or URI of the tables, or catalog.schema"
+        "warehouse",
+        min_length=1,
+        description="Folder or URI of the tables, or catalog.schema; PARROT_WAREHOUSE names another default",
     )
     dataset: str | None = Field(
-        None, description="Name of the dataset in the tables; null: all of them (reports)"
+        None,
+        description="Name of the dataset in the tables; null: the only one of the warehouse (reports: all of them)",
     )
     source: str | None = Field(None, description="Folder or URI of the image-text pairs")
     limit: int | None = Field(None, ge=1, description="Work on this many shards only, a fixed sample by hash")
@@ -99,7 +103,7 @@ class RunConfig(Section):
 def load_config(
     path: str | None = None, *, overrides: tuple[str, ...] = (), options: dict[str, Any] | None = None
 ) -> RunConfig:
-    """Build the configuration: defaults, then the YAML file, then options, then `--set` overrides.
+    """Build the configuration: defaults, PARROT_WAREHOUSE, the YAML file, options, then `--set` overrides.
 
     Args:
         path: YAML file or its URI, or None.
@@ -110,7 +114,7 @@ def load_config(
         ConfigError: With every fault at once; unknown keys come with the valid ones.
     """
     faults: list[str] = []
-    values = _read_yaml(path) if path else {}
+    values = {**_environment(), **(_read_yaml(path) if path else {})}
     values = _with_options(values, options or {})
     for override in overrides:
         _apply_override(values, override, faults)
@@ -124,6 +128,12 @@ def load_config(
             f"the configuration has {len(faults)} fault(s){where}:\n  - " + "\n  - ".join(faults)
         )
     return config
+
+
+def _environment() -> dict[str, Any]:
+    """What the environment says: as a default, so that a file or an option that says otherwise goes before it."""
+    warehouse = os.environ.get("PARROT_WAREHOUSE")
+    return {"warehouse": warehouse} if warehouse else {}
 
 
 def _read_yaml(path: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Stage:
         uses_model: Whether it runs a model in Python workers (and gains from GPUs).
         profiles: Whether `parrot run` without stage names includes it.
         chooses_model: Whether it chooses which CLIP model's vectors it reads, where several stand side by side.
+        needs_dataset: Whether it works on one dataset, which must be named where the warehouse holds several.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Stage:
     uses_model: bool = False
     profiles: bool = True
     chooses_model: bool = False
+    needs_dataset: bool = True
 
 
 # Tables of published numbers: `statistics` writes them all, the report shows them all.
@@ -160,6 +162,7 @@ STAGES: tuple[Stage, ...] = (
         (),
         ("training_runs",),
         profiles=False,
+        needs_dataset=False,
     ),
     Stage(
         "evaluate_clip",
@@ -185,6 +188,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluation_results",
         ),
         (),
+        needs_dataset=False,
     ),
 )
 _BY_NAME = {stage.name: stage for stage in STAGES}

@@ -43,6 +43,15 @@ class ExportOptions:
     with_images: bool = False
 
 
+def check_options(config: RunConfig, options: ExportOptions) -> None:
+    """Find what is wrong with the options, before anything starts.
+
+    Raises:
+        ConfigError: As `order` does.
+    """
+    order(config.model_copy(update={"dataset": "any"}), "any", options)
+
+
 def order(config: RunConfig, subset_id: str, options: ExportOptions) -> Export:
     """What to export, checked before anything starts.
 

@@ -11,10 +11,11 @@ from spark_jobs import tracking
 from spark_jobs.clip_models import refuse_mixed_models
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.progress import console
-from spark_jobs.runner.run_log import parrot_version, run_id
+from spark_jobs.runner.run_log import run_id
 from spark_jobs.runner.stage import Situation
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.stages import load_stage
+from spark_jobs.version import parrot_version
 from spark_jobs.warehouse.addresses import check_writable
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys, publish_views

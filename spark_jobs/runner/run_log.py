@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import json
 import time
 import uuid
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import stage_runs
 from spark_jobs import tracking
+from spark_jobs.version import parrot_version
 from spark_jobs.warehouse.query_cache import Question
 
 if TYPE_CHECKING:
@@ -29,14 +29,6 @@ _MADE_BY = Question("made by a stage", version=1)
 def run_id() -> str:
     """Id of this process's run."""
     return _run_id
-
-
-def parrot_version() -> str:
-    """Version of the installed distribution, or `source` in a bare checkout."""
-    try:
-        return importlib.metadata.version("parrot-captions")
-    except importlib.metadata.PackageNotFoundError:
-        return "source"
 
 
 def was_made_by(tables: Tables, stage: str, *, dataset: str, run_key: str) -> bool:

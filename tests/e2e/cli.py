@@ -34,7 +34,7 @@ def parrot(
     )
 
 
-def parrot_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+def parrot_here(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `parrot ARGUMENTS...` in this process: the same entry point, without starting Python and Java once more.
 
     What is no exit of the command, a stack trace therefore, is raised here.
@@ -42,7 +42,7 @@ def parrot_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     line, code = ["parrot", *map(str, arguments)], 0
     with (
         mock.patch.object(sys, "argv", line),
-        mock.patch.dict(os.environ, environment(), clear=True),
+        mock.patch.dict(os.environ, environment(env), clear=True),
         contextlib.redirect_stdout(io.StringIO()) as stdout,
         contextlib.redirect_stderr(io.StringIO()) as stderr,
     ):
@@ -67,6 +67,7 @@ def query(warehouse: Path, sql: str) -> list[dict[str, object]]:
 
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, without an MLflow server of the developer's."""
-    values = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    """This process's environment, without an MLflow server and a warehouse of the developer's."""
+    own = ("MLFLOW_TRACKING_URI", "PARROT_WAREHOUSE")
+    values = {key: value for key, value in os.environ.items() if key not in own}
     return {**values, **(extra or {})}

@@ -172,6 +172,18 @@ def test_a_wrong_query_is_a_message_with_the_tables(warehouse):
     assert result.stdout == ""
 
 
+def test_warehouse_and_dataset_may_be_left_out(warehouse, tmp_path, spark):
+    here = {"PARROT_WAREHOUSE": str(warehouse)}
+    export = ("export", "random-5", "--to", tmp_path / "ids", "--format", "ids")
+    for command in (("curate", "random", "--size", "5"), export):
+        result = parrot_here(*command, env=here)
+        assert result.returncode == 0, result.stderr
+    assert "random-5: 5 of 5 members" in result.stderr
+    result = parrot_here("run", "overlap", env=here)
+    assert result.returncode == 0, result.stderr
+    assert "overlap  up to date" in result.stderr
+
+
 def test_status_counts_rows_shards_and_failures(warehouse, spark):
     result = succeeding("status", "--warehouse", warehouse, run=parrot_here)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]

@@ -156,7 +156,7 @@ def test_a_command_of_the_pages_exists(page, arguments):
         ["run", "--sauce", "x"],
         ["run", "embedd"],
         ["run", "--set", "embed.modell=x"],
-        ["status"],
+        ["export", "random"],
         ["report", "--warehouse", "x", "--outptu", "y"],
     ],
 )

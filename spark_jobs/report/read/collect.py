@@ -32,7 +32,7 @@ from spark_jobs.report.read.pictures import GALLERY_PIXELS, Pictures, shrunk
 from spark_jobs.report.read.settings import settings
 from spark_jobs.report.read.snapshot import READ, Snapshot, collect_together
 from spark_jobs.report.read.text_removal import fill_of, gallery_model, removed_text, without_text
-from spark_jobs.runner.run_log import parrot_version
+from spark_jobs.version import parrot_version
 from udfs.inpainting import InpaintParams
 
 if TYPE_CHECKING:

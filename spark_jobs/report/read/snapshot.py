@@ -11,8 +11,8 @@ from schemas import TABLES, evaluation_results, subsets, training_runs
 from spark_jobs.pipeline import STAGES, STATISTICS
 from spark_jobs.runner.model_run_keys import newest_by_model
 from spark_jobs.runner.outdated import Outdated, outdated_note, outdated_tables, read_made_from
-from spark_jobs.runner.run_log import parrot_version
 from spark_jobs.runner.table_content import content_key
+from spark_jobs.version import parrot_version
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:

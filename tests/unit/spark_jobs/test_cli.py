@@ -1,7 +1,14 @@
 from __future__ import annotations
 
-import pytest
+import os
+import sys
 
+import pytest
+from typer.testing import CliRunner
+
+from spark_jobs import cli
+from spark_jobs.commands import describe
+from spark_jobs.config import load_config
 from spark_jobs.errors import sentence
 from spark_jobs.tracking import without_password
 
@@ -39,3 +46,62 @@ def test_an_unexpected_error_is_told_in_its_own_words(error, told):
 def test_addresses_are_shown_without_passwords():
     assert without_password("https://me:secret@host/path") == "https://***@host/path"
     assert without_password("sqlite:///folder/mlflow.db") == "sqlite:///folder/mlflow.db"
+
+
+def exit_code(monkeypatch, *arguments):
+    """What the shell sees: `main` returns after success, as Databricks wants it."""
+    monkeypatch.setattr(sys, "argv", ["parrot", *arguments])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--version",), 0, "parrot "),
+        (("describe", "overlap"), 0, "overlap"),
+        (("describe", "nothing"), 1, "no stage or table nothing"),
+        (("describe",), 2, "Missing argument"),
+        (("describe", "overlap", "--fast"), 2, "No such option"),
+    ],
+)
+def test_exit_codes(arguments, code, told, monkeypatch, capsys):
+    assert exit_code(monkeypatch, *arguments) == code
+    assert told in "".join(capsys.readouterr())
+
+
+def test_an_interrupted_command_ends_with_130(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(describe, "print_description", interrupted)
+    assert exit_code(monkeypatch, "describe", "overlap") == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_the_environment_names_a_warehouse_that_files_and_options_go_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARROT_WAREHOUSE", "from_environment")
+    file = tmp_path / "run.yaml"
+    file.write_text("warehouse: from_file\n")
+    assert load_config().warehouse == "from_environment"
+    assert load_config(str(file)).warehouse == "from_file"
+    assert load_config(str(file), options={"warehouse": "from_option"}).warehouse == "from_option"
+    monkeypatch.delenv("PARROT_WAREHOUSE")
+    assert load_config().warehouse == "warehouse"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("parrot comp", "compare-models"), ("parrot run sta", "statistics")]
+)
+def test_the_shell_completes_commands_and_stages(words, completed):
+    environment = {
+        **os.environ,
+        "_PARROT_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    result = CliRunner().invoke(cli.app, [], env=environment, prog_name="parrot")
+    assert result.stdout.split() == [completed]

@@ -1,0 +1,94 @@
+"""The commands that look at what a warehouse holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spark_jobs.cli_support import (
+    Dataset,
+    Debug,
+    Set,
+    Warehouse,
+    guarded,
+    require_warehouse,
+    with_dataset,
+)
+
+
+def status(warehouse: Warehouse = None, debug: Debug = False) -> None:
+    """Show each table: rows, shards done and pending, failures, last run."""
+
+    def work() -> None:
+        from spark_jobs.commands.status import print_status
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        loaded = load_config(options={"warehouse": warehouse})
+        require_warehouse(loaded.warehouse)
+        print_status(open_session(loaded.session), loaded)
+
+    guarded(work, debug=debug)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="A query; every table and view is known by its name")],
+    warehouse: Warehouse = None,
+    format_: Annotated[str, typer.Option("--format", help="table, csv or json")] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to a .csv or .parquet file instead")] = None,
+    debug: Debug = False,
+) -> None:
+    """Query the tables; nothing but the result goes to standard output."""
+
+    def work() -> None:
+        from spark_jobs.commands.sql import check_output, run_query
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        loaded = load_config(options={"warehouse": warehouse})
+        check_output(format_, output)
+        require_warehouse(loaded.warehouse)
+        run_query(open_session(loaded.session), loaded, query, style=format_, output=output)
+
+    guarded(work, debug=debug)
+
+
+def compare_models(
+    warehouse: Warehouse = None,
+    dataset: Dataset = None,
+    format_: Annotated[str, typer.Option("--format", help="table, csv or json")] = "table",
+    output: Annotated[Path, typer.Option(help="File of the plot, .svg")] = Path("compare-models.svg"),
+    set_: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Compare CLIP models: what the text does to their scores; one table, one plot, one MLflow run."""
+
+    def work() -> None:
+        from spark_jobs.commands import compare_models as command
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        options = {"warehouse": warehouse, "dataset": dataset}
+        loaded = load_config(overrides=tuple(set_ or ()), options=options)
+        command.check_options(format_, output)
+        require_warehouse(loaded.warehouse)
+        loaded = with_dataset(loaded)
+        command.compare_models(open_session(loaded.session), loaded, style=format_, output=output)
+
+    guarded(work, debug=debug)
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="A table or a stage")],
+    debug: Debug = False,
+) -> None:
+    """Say what a table holds, column by column, or what a stage does and how it is configured."""
+
+    def work() -> None:
+        from spark_jobs.commands.describe import print_description
+
+        print_description(name)
+
+    guarded(work, debug=debug)
