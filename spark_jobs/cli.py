@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spark_jobs import cli_looking, cli_subsets, cli_training
+from spark_jobs import cli_looking, cli_subsets, cli_training, cli_weights
 from spark_jobs.cli_support import (
     Config,
     Dataset,
@@ -141,6 +141,7 @@ for command in (
     cli_training.evaluate,
     cli_training.study,
     cli_training.world,
+    cli_weights.weights,
 ):
     app.command()(command)
 app.add_typer(cli_subsets.subset_app, name="subset")

@@ -28,6 +28,7 @@ _SCORED_BY = {
     "remove_text": text_removal_scores.TABLE,
     "render_text": synthetic_text_scores.TABLE,
 }
+SCORING_STAGES = tuple(_SCORED_BY)
 _RANDOM_SEED = re.compile(r"random-(\d+)")
 _RANDOM_WEIGHTS = re.compile(r"/random-\d+$")
 _RANDOM_WEIGHTS_NOTE = (

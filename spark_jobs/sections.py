@@ -136,7 +136,7 @@ class EmbedConfig(Section):
     seed: int = Field(0, description="Seed of the random weights")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the forward pass")
     batch_size: int = Field(32, ge=1, description="Images per forward pass")
-    cache_dir: Path | None = Field(None, description="Where weights are kept; null: ~/.cache/parrot")
+    cache_dir: Path | None = Field(None, description="Folder of weights; null: ~/.cache/parrot")
 
 
 class ClusterConfig(Section):

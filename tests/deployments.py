@@ -28,11 +28,13 @@ RESOURCES = {
     for pattern in BUNDLE["include"]
     for path in sorted(DATABRICKS.glob(pattern))
 }
-JOB = RESOURCES["profile.job.yml"]["resources"]["jobs"]["profile"]
+JOBS = {name: job for file in RESOURCES.values() for name, job in file["resources"].get("jobs", {}).items()}
+JOB = JOBS["profile"]
 TASKS = {task["task_key"]: task for task in JOB["tasks"]}
 CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in JOB["job_clusters"]}
 # Where the jobs read their one configuration, and the file of the checkout that lies there.
 CONFIG_FILES = {
+    "/files/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
     "${workspace.file_path}/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
     "${CONFIG}": EMR / "parrot.yaml",
 }
@@ -49,9 +51,10 @@ def parsed(arguments: list[str]) -> dict[str, object]:
     """Options of a `parrot` command line, parsed as the command line does; and the settings looked up."""
     name, *rest = arguments
     values = typer.main.get_command(cli.app).commands[name].make_context(name, list(rest)).params
-    select(values["stages"] or [])
-    file = CONFIG_FILES.get(str(values["config"]), values["config"])
-    config = load_config(file and str(file), overrides=tuple(values["set_"] or ()))
+    select(values.get("stages") or [])
+    given = str(values["config"])
+    file = next((file for place, file in CONFIG_FILES.items() if given.endswith(place)), values["config"])
+    config = load_config(file and str(file), overrides=tuple(values.get("set_") or ()))
     return {**values, "settings": config}
 
 

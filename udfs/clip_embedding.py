@@ -56,13 +56,14 @@ def resolve(
     Args:
         model: open_clip's name of an architecture, or one of this project: `parrot-small`, `parrot-tiny`.
         pretrained: One of
-            - a tag of open_clip, downloaded by open_clip to its own cache;
+            - a tag of open_clip: its file in `cache_dir` (`staged_name`) where there is one, else downloaded by
+              open_clip to its own cache;
             - `world` for `parrot-small`: the weights that come with this project;
             - a checkpoint file: one whose hash is known to be that of a tag gets the tag's preprocessing and
               activation; of another `trained`, or a configuration beside it, must state them;
             - `TAG@FILE`: the tag's weights from this file, with the tag's preprocessing and activation;
             - None or `random`: random weights of the seed.
-        cache_dir: Folder where random weights and hub tokenisers are kept.
+        cache_dir: Folder of staged weights, and where random weights and hub tokenisers are kept.
         seed: Seed of random weights.
         precision: `fp32`, `bf16` or `fp16`.
         trained: How a checkpoint file was trained (`quick_gelu`, `mean`, `std`, `resize_mode`, `interpolation`).
@@ -81,7 +82,10 @@ def resolve(
     if pretrained is None or pretrained in ("", RANDOM):
         source = _random_source(architecture, config, seed=seed, cache_dir=Path(cache_dir))
     else:
-        source = _pretrained_source(architecture, str(pretrained), config=config, trained=trained)
+        folder = Path(cache_dir)
+        source = _pretrained_source(
+            architecture, str(pretrained), config=config, trained=trained, folder=folder
+        )
     return ClipFactory(
         model_id=f"{architecture}/{source.name}",
         architecture=architecture,
@@ -121,8 +125,24 @@ def _register_own_architectures() -> None:
             ensure_architecture(entry.name.removesuffix(".json"), config)
 
 
+def staged_name(architecture: str, tag: str, suffix: str) -> str:
+    """Name of the file in a folder of weights that holds a tag's weights.
+
+    Args:
+        architecture: open_clip's name of the architecture.
+        tag: open_clip's tag.
+        suffix: Suffix of the file, by which open_clip knows what it holds: `.safetensors`, `.pt`, ...
+    """
+    return f"{architecture}-{tag}{suffix}"
+
+
 def _pretrained_source(
-    architecture: str, pretrained: str, *, config: Mapping[str, Any], trained: Mapping[str, Any] | None
+    architecture: str,
+    pretrained: str,
+    *,
+    config: Mapping[str, Any],
+    trained: Mapping[str, Any] | None,
+    folder: Path,
 ) -> _Source:
     import open_clip
 
@@ -133,7 +153,8 @@ def _pretrained_source(
     tag = name.lower().replace("-", "_")  # as open_clip reads tags
     tag_config: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
     if tag_config:
-        weights = described(tag_file) if tag_file else _downloaded(architecture, tag, tag_config)
+        file = tag_file or _staged(architecture, tag, folder)
+        weights = described(file) if file else _downloaded(architecture, tag, tag_config)
         return _Source(tag, weights, tag_config)
     if Path(pretrained).is_file():
         weights = described(pretrained)
@@ -148,6 +169,12 @@ def _pretrained_source(
     )
 
 
+def _staged(architecture: str, tag: str, folder: Path) -> Path | None:
+    """The file of a tag that somebody put into the folder; None where there is none."""
+    names = (staged_name(architecture, tag, suffix) for suffix in _CHECKPOINT_SUFFIXES)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def _downloaded(architecture: str, tag: str, tag_config: dict[str, Any]) -> WeightFile:
     import open_clip
 
@@ -156,7 +183,8 @@ def _downloaded(architecture: str, tag: str, tag_config: dict[str, Any]) -> Weig
     except Exception as error:
         raise MissingWeightsError(
             f"The weights {architecture}/{tag} are not on this disk and cannot be downloaded "
-            f"({first_line(error)}). Give them as a local file: "
+            f"({first_line(error)}). Fetch them where there is a network: `parrot weights --to FOLDER` with the "
+            "same models, then --set embed.cache_dir=FOLDER here. Or give a local file: "
             f"--set embed.pretrained={tag}@/path/to/file keeps the tag's preprocessing and activation."
         ) from error
 

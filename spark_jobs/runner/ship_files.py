@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from udfs.weights import WeightFile
 
-_SHARED_ROOTS = ("/Volumes/", "/dbfs/", "/mnt/")
+# Databricks' own. /mnt is a disk of each node on EMR, and what is mounted elsewhere is not known here: it is shipped.
+_SHARED_ROOTS = ("/Volumes/", "/dbfs/")
 
 
 def ship_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
@@ -26,8 +27,13 @@ def ship_files(spark: SparkSession, files: Iterable[WeightFile]) -> None:
     if is_local(spark):
         return
     for file in files:
-        if not str(file.path).startswith(_SHARED_ROOTS):
+        if not is_on_every_node(file.path):
             ship_file(spark, file)
+
+
+def is_on_every_node(path: Path) -> bool:
+    """Whether a cluster's nodes are known to see the same file at this path."""
+    return str(path).startswith(_SHARED_ROOTS)
 
 
 def ship_file(spark: SparkSession, file: WeightFile) -> None:

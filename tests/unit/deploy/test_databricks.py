@@ -12,13 +12,12 @@ import pytest
 from packaging.requirements import Requirement
 
 from spark_jobs import cli
-from spark_jobs.warehouse.addresses import is_catalog
 from tests.deployments import (
     BUNDLE,
     BY_NAME,
-    CLUSTERS,
     DATABRICKS,
     JOB,
+    JOBS,
     PINNED,
     PROFILED,
     RESOURCES,
@@ -31,10 +30,12 @@ from tests.deployments import (
     upstream_of,
 )
 
+ALL_TASKS = [task for job in JOBS.values() for task in job["tasks"]]
+
 
 def test_the_bundle_includes_its_resources():
     assert set(RESOURCES) == {path.name for path in (DATABRICKS / "resources").iterdir()}
-    assert {"profile.job.yml", "experiment.yml"} <= set(RESOURCES)
+    assert {"profile.job.yml", "subset.job.yml", "weights.job.yml", "schema.yml"} <= set(RESOURCES)
 
 
 def test_one_task_per_profiled_stage_in_order():
@@ -54,7 +55,7 @@ def test_a_task_runs_its_stage(name):
     values = parsed(wheel_task["parameters"])
     assert values["stages"] == [name]
     assert values["dataset"] == "{{job.parameters.dataset}}"
-    assert values["warehouse"] == "${var.catalog}.${var.schema}"
+    assert values["warehouse"] == "${var.catalog}.${resources.schemas.parrot.name}"
     assert (values["source"] is not None) == (not BY_NAME[name].reads)
     assert values["settings"].tracking.experiment == "${resources.experiments.parrot.name}"
     assert (values["settings"].report.output is not None) == (name == "report")
@@ -65,15 +66,17 @@ def test_model_stages_run_on_the_model_cluster(name):
     assert TASKS[name]["job_cluster_key"] == ("model" if BY_NAME[name].uses_model else "cpu")
 
 
-def test_clusters_give_stages_their_spark_context():
-    assert set(CLUSTERS) == {task["job_cluster_key"] for task in JOB["tasks"]}
-    assert {cluster["data_security_mode"] for cluster in CLUSTERS.values()} == {"SINGLE_USER"}
-    assert not any("environment_key" in task for task in JOB["tasks"]), "serverless has no sparkContext"
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_clusters_give_stages_their_spark_context(job):
+    clusters = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in job["job_clusters"]}
+    assert set(clusters) == {task["job_cluster_key"] for task in job["tasks"]}
+    assert {cluster["data_security_mode"] for cluster in clusters.values()} == {"SINGLE_USER"}
+    assert not any("environment_key" in task for task in job["tasks"]), "serverless has no sparkContext"
 
 
 def test_the_entry_point_is_the_projects():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for task in JOB["tasks"]:
+    for task in ALL_TASKS:
         wheel_task = task["python_wheel_task"]
         assert wheel_task["package_name"] == project["name"].replace("-", "_")
         module, _, function = project["scripts"][wheel_task["entry_point"]].partition(":")
@@ -84,8 +87,8 @@ def test_the_wheel_is_built_from_the_project_and_is_what_tasks_install():
     artifact = BUNDLE["artifacts"]["wheel"]
     project = (DATABRICKS / artifact["path"]).resolve()
     assert (project / "pyproject.toml").samefile(ROOT / "pyproject.toml")
-    assert "--wheel-dir dist" in artifact["build"]
-    for task in JOB["tasks"]:
+    assert artifact["build"].endswith("uv build --wheel --out-dir dist")
+    for task in ALL_TASKS:
         pinned, wheel = task["libraries"]
         assert [*wheel] == ["whl"], "the wheel without extras: the runtime brings Spark"
         # Paths of a resource file are relative to it.
@@ -95,10 +98,7 @@ def test_the_wheel_is_built_from_the_project_and_is_what_tasks_install():
 
 def test_clusters_have_the_runtime_that_the_requirements_are_for():
     (version,) = re.findall(r"requirements-(.*)-ml\.txt", PINNED.name)
-    for name in ("spark_version", "gpu_spark_version"):
-        assert re.fullmatch(
-            rf"{re.escape(version)}\.x-[cg]pu-ml-scala2\.13", BUNDLE["variables"][name]["default"]
-        )
+    assert BUNDLE["variables"]["runtime"]["default"] == version
 
 
 def test_nothing_of_the_runtime_is_replaced():
@@ -134,35 +134,12 @@ def test_every_variable_is_declared_and_used():
     used = set(re.findall(r"\$\{var\.(\w+)\}", "\n".join(texts(RESOURCES) + texts(BUNDLE))))
     assert used == set(BUNDLE["variables"])
     assert all(variable["description"] for variable in BUNDLE["variables"].values())
-    for target in BUNDLE["targets"].values():
-        assert set(target["variables"]) <= set(BUNDLE["variables"])
 
 
-def test_references_to_resources_exist():
-    references = set(re.findall(r"\$\{resources\.(\w+)\.(\w+)\.\w+\}", "\n".join(texts(RESOURCES))))
-    assert references
-    for kind, name in references:
-        assert any(name in resource["resources"].get(kind, {}) for resource in RESOURCES.values())
-    parameters = {parameter["name"] for parameter in JOB["parameters"]}
-    assert set(re.findall(r"\{\{job\.parameters\.(\w+)\}\}", "\n".join(texts(JOB["tasks"])))) == parameters
-
-
-def test_dev_is_paused_and_the_default():
-    dev, prod = BUNDLE["targets"]["dev"], BUNDLE["targets"]["prod"]
-    assert dev["mode"] == "development"
-    assert dev["default"] is True
-    assert dev["variables"]["schedule_status"] == "PAUSED"
-    assert prod["mode"] == "production"
-    assert prod["variables"]["schedule_status"] == "UNPAUSED"
-    assert prod["workspace"]["root_path"], "production mode asks for one"
-    assert JOB["schedule"]["pause_status"] == "${var.schedule_status}"
-    assert len(BUNDLE["variables"]["schedule"]["default"].split()) == 6, "Quartz cron has six fields"
-
-
-def test_warehouse_of_the_bundle_is_a_catalog():
-    for target in BUNDLE["targets"].values():
-        schema = target["variables"].get("schema", BUNDLE["variables"]["schema"]["default"])
-        assert is_catalog(f"main.{schema}")
+@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+def test_every_parameter_of_a_job_is_declared_and_used(job):
+    declared = {parameter["name"] for parameter in job.get("parameters", [])}
+    assert set(re.findall(r"\{\{job\.parameters\.(\w+)\}\}", "\n".join(texts(job["tasks"])))) == declared
 
 
 def test_the_entry_point_returns_after_success(monkeypatch, capsys):
