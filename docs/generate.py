@@ -1,4 +1,4 @@
-"""Write what follows from the code: docs/configuration.md, and the generated tables of README.md.
+"""Write what follows from the code: docs/configuration.md, docs/views.md, and the generated tables of README.md.
 
     python docs/generate.py
 
@@ -20,9 +20,11 @@ from spark_jobs.config import RunConfig
 from spark_jobs.pipeline import STAGES, makers_of
 from spark_jobs.sections import Section
 from spark_jobs.sources import SOURCES
+from spark_jobs.views import VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+VIEWS_PAGE = ROOT / "docs" / "views.md"
 README = ROOT / "README.md"
 
 # What stages read that read no table.
@@ -46,6 +48,32 @@ embed:
   pretrained: laion2b_s34b_b79k
 ```
 """
+
+
+_VIEWS_HEAD = """# Views
+
+Generated from `spark_jobs/views/` by `python docs/generate.py`; do not edit.
+
+What most questions join is joined in these views. `parrot sql` knows them by name beside the tables
+(`parrot describe VIEW` prints what stands here), and in a catalog each run publishes them as views of the warehouse's
+schema. They show current rows (the run key whose stage finished last). A stage that has not run leaves its columns
+null, and a view whose tables are all missing has no row.
+"""
+
+
+def views_page() -> str:
+    """The whole of docs/views.md."""
+    parts = [_VIEWS_HEAD]
+    for view in VIEWS:
+        read = _names([spec.name for spec in view.reads])
+        of = f" From {read}." if read else ""
+        parts += [f"## `{view.name}`\n", f"A row is {view.meaning}.{of}\n"]
+        rows = [
+            (f"`{field.name}`", f"`{field.dataType.simpleString()}`", field.metadata["comment"])
+            for field in view.columns
+        ]
+        parts.append(_table(("column", "type", "meaning"), rows))
+    return "\n".join(parts)
 
 
 def configuration_page() -> str:
@@ -113,8 +141,9 @@ def with_tables(readme: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all files."""
     CONFIGURATION.write_text(configuration_page(), encoding="utf-8")
+    VIEWS_PAGE.write_text(views_page(), encoding="utf-8")
     README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 

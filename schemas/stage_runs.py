@@ -35,6 +35,11 @@ TABLE = TableSpec(
                 nullable=False,
             ),
             column("table_version", LongType(), "Delta version written; null where none was"),
+            column(
+                "results",
+                MapType(StringType(), DoubleType(), valueContainsNull=False),
+                "Numbers of a finished statistic, by row and column, as they were then; null where none are kept",
+            ),
             column("params", StringType(), "What decided the rows, JSON", nullable=False),
             column("parrot_version", StringType(), "Version of the code", nullable=False),
             column("mlflow_run_id", StringType(), "MLflow run of the stage, where tracked"),

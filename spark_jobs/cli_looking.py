@@ -81,10 +81,10 @@ def compare_models(
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="A table or a stage")],
+    name: Annotated[str, typer.Argument(help="A table, a view or a stage")],
     debug: Debug = False,
 ) -> None:
-    """Say what a table holds, column by column, or what a stage does and how it is configured."""
+    """Say what a table or view holds, column by column, or what a stage does and how it is configured."""
 
     def work() -> None:
         from spark_jobs.commands.describe import print_description

@@ -54,7 +54,7 @@ def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str,
         QueryError: If the query is not valid or fails.
     """
     tables = Tables(spark, config.warehouse)
-    names = register_views(tables)
+    names = register_views(tables, query=query)
     try:
         frame = spark.sql(query)
         _refuse_equal_names(frame.columns)

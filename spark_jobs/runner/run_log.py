@@ -100,10 +100,17 @@ class RunLog:
         seconds: float,
         shards: int,
         counts: dict[str, int],
-        phase_seconds: dict[str, float] | None = None,
-        table_version: int | None = None,
+        **known: Any,
     ) -> None:
-        """Log one event. `counts` holds `rows`, `failed` and `skipped`."""
+        """Log one event.
+
+        Args:
+            event: chunk, finished or failed.
+            seconds: Wall time that it ends.
+            shards: Shards in it.
+            counts: `rows`, `failed` and `skipped`.
+            **known: `phase_seconds`, `table_version` and `results`, where they are known.
+        """
         now = datetime.datetime.now(datetime.UTC)
         self._rows.append(
             {
@@ -115,8 +122,9 @@ class RunLog:
                 "rows_out": counts.get("rows", 0),
                 "rows_failed": counts.get("failed", 0),
                 "rows_skipped": counts.get("skipped", 0),
-                "phase_seconds": phase_seconds or {},
-                "table_version": table_version,
+                "phase_seconds": known.get("phase_seconds") or {},
+                "table_version": known.get("table_version"),
+                "results": known.get("results") or None,
             }
         )
         if event == "finished" or time.monotonic() - self._flushed > _FLUSH_SECONDS:
@@ -136,7 +144,13 @@ class RunLog:
 
         def add(event: str) -> None:
             counts = {"rows": report.rows, "failed": report.failed, "skipped": report.skipped}
-            self.add(event, seconds=time.monotonic() - started, shards=report.shards_done, counts=counts)
+            self.add(
+                event,
+                seconds=time.monotonic() - started,
+                shards=report.shards_done,
+                counts=counts,
+                results=report.history,
+            )
 
         try:
             yield

@@ -23,6 +23,7 @@ class StageReport:
         versions_read: Delta version by table read.
         versions_written: Delta version by table written.
         results: Numbers worth tracking.
+        history: Numbers that the log keeps, so that later runs can be compared with this one; of one table.
         notes: Sentences the user must see.
         artifacts: Local files worth keeping with the run.
     """
@@ -40,6 +41,7 @@ class StageReport:
     versions_read: dict[str, int] = field(default_factory=dict)
     versions_written: dict[str, int] = field(default_factory=dict)
     results: dict[str, float] = field(default_factory=dict)
+    history: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
 

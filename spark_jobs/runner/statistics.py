@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from spark_jobs.config import RunConfig
 
+# Tables of few rows whose numbers the log keeps: tables themselves hold only the newest of equal settings.
+_KEPT_IN_LOG = ("stat_overall", "stat_chance", "stat_clip_score", "stat_text_removal")
+
 
 @dataclass(frozen=True)
 class Statistic:
@@ -93,6 +96,8 @@ def _work(spark: SparkSession, statistic: Statistic, upstream: Mapping[str, str]
         rows = making.write_few(statistic.output, run_steps(spark, statistic.steps, frames))
         if set(statistic.output.key) == {"dataset", "run_key"}:  # one row per dataset
             making.report.results.update(_results(statistic.output, rows))
+        if statistic.output.name in _KEPT_IN_LOG:
+            making.report.history = history_of(statistic.output, rows)
 
     return TableWork(
         stage="statistics",
@@ -109,3 +114,14 @@ def _results(output: TableSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     """The numbers among the measures of rows."""
     names = [column.name for column in output.result_fields()]
     return {name: float(row[name]) for row in rows for name in names if isinstance(row[name], (int, float))}
+
+
+def history_of(output: TableSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The numbers of rows by their name: the column, after the row's key where a dataset has several rows."""
+    own = [name for name in output.key if name not in ("dataset", "run_key")]
+    return {
+        ".".join([*(str(row[key]) for key in own), name]): value
+        for row in rows
+        for name, value in _results(output, [row]).items()
+        if name not in own
+    }

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas import ALL_TABLES, TABLES, stage_runs
+from spark_jobs.views import VIEWS, views_named_in
+from spark_jobs.views.view import Relations
 from spark_jobs.warehouse.addresses import quoted
 from spark_jobs.warehouse.query_cache import Question
 
@@ -43,37 +45,66 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     return current
 
 
-def register_views(tables: Tables) -> list[str]:
-    """Make every table readable by name in the session: `NAME` for the current run keys, `NAME_all` for all.
+def register_views(tables: Tables, *, query: str | None = None) -> list[str]:
+    """Make every table readable by name in the session, and the views for people.
+
+    Of a table `NAME` is the view of the current run keys, `NAME_all` that of all.
+
+    Args:
+        tables: The warehouse.
+        query: What will be asked: of the views for people, only those that it names are made. None: all.
 
     Returns:
-        The names.
+        The names of all.
     """
+    from pyspark.sql import functions as F
+
     current = current_run_keys(tables)
     names = []
+    columns = {}
     for spec in filter(tables.exists, ALL_TABLES):
         frame = tables.read(spec)
+        columns[spec.name] = frame.columns
         if spec.has_run_key:
             frame.createOrReplaceTempView(f"{spec.name}_all")
             names.append(f"{spec.name}_all")
             frame = frame.where(_current_rows(spec, current))
         frame.createOrReplaceTempView(spec.name)
         names.append(spec.name)
-    return names
+    for view in VIEWS if query is None else views_named_in(query):
+        frame = tables.spark.sql(view.sql(Relations(columns)))
+        commented = [F.col(field.name).alias(field.name, metadata=field.metadata) for field in view.columns]
+        frame.select(*commented).createOrReplaceTempView(view.name)
+    return [*names, *(view.name for view in VIEWS)]
 
 
 def publish_views(tables: Tables) -> None:
-    """In a catalog, point the views `NAME` to the current run keys for everybody; elsewhere nothing."""
+    """In a catalog, point the views `NAME` to the current run keys, and those for people, for everybody.
+
+    Elsewhere nothing.
+    """
     if not tables.in_catalog:
         return
     current = current_run_keys(tables)
+    columns = {}
     for spec in filter(tables.exists, ALL_TABLES):
+        columns[spec.name] = tables.read(spec).columns
         if spec.has_run_key:
             tables.spark.sql(
                 f"CREATE OR REPLACE VIEW {tables.warehouse}.{spec.name} "
                 f"COMMENT {quoted(f'A row is {spec.meaning}. Current run keys only.')} "
                 f"AS SELECT * FROM {tables.location(spec)} WHERE {_current_rows(spec, current)}"
             )
+    for view in VIEWS:
+        commented = [
+            f"{field.name} COMMENT {quoted(str((field.metadata or {}).get('comment', '')))}"
+            for field in view.columns
+        ]
+        tables.spark.sql(
+            f"CREATE OR REPLACE VIEW {tables.warehouse}.{view.name} ({', '.join(commented)}) "
+            f"COMMENT {quoted(f'A row is {view.meaning}.')} "
+            f"AS {view.sql(Relations(columns, f'{tables.warehouse}.'))}"
+        )
 
 
 def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> str:

@@ -102,6 +102,8 @@ def test_generated_text_is_up_to_date():
     assert generate.with_tables(README) == README, "run python docs/generate.py"
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert page == generate.configuration_page(), "run python docs/generate.py"
+    views = (ROOT / "docs/views.md").read_text("utf-8")
+    assert views == generate.views_page(), "run python docs/generate.py"
 
 
 def test_generator_refuses_a_readme_without_its_places():

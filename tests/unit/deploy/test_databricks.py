@@ -154,4 +154,4 @@ def test_the_entry_point_fails_with_a_status(monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 1
-    assert "no stage or table nothing" in capsys.readouterr().err
+    assert "no stage, table or view nothing" in capsys.readouterr().err

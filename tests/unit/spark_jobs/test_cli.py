@@ -63,7 +63,7 @@ def exit_code(monkeypatch, *arguments):
     [
         (("--version",), 0, "parrot "),
         (("describe", "overlap"), 0, "overlap"),
-        (("describe", "nothing"), 1, "no stage or table nothing"),
+        (("describe", "nothing"), 1, "no stage, table or view nothing"),
         (("describe",), 2, "Missing argument"),
         (("describe", "overlap", "--fast"), 2, "No such option"),
     ],
