@@ -13,6 +13,10 @@ class SourceError(ParrotError):
     """Raised when a source is missing, empty or of an unknown kind."""
 
 
+class SessionError(ParrotError):
+    """Raised when the Spark session at hand cannot do what is asked for."""
+
+
 class WarehouseError(ParrotError):
     """Raised when the warehouse cannot be read or written, or a table does not fit its schema."""
 

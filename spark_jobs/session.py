@@ -41,8 +41,10 @@ _LOCAL_SETTINGS = {
 
 
 def on_cluster() -> bool:
-    """Whether somebody else has set up Spark: Databricks, or `spark-submit` (EMR)."""
-    return "DATABRICKS_RUNTIME_VERSION" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
+    """Whether somebody else has set up Spark: Databricks, `spark-submit` (EMR), or a server of Spark Connect."""
+    return any(
+        name in os.environ for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_REMOTE")
+    )
 
 
 def is_local(spark: SparkSession) -> bool:

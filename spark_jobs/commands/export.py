@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_jobs.access_mode import require_workers
 from spark_jobs.errors import ConfigError
 from spark_jobs.export.base import Settings
 from spark_jobs.export.formats import FORMATS
@@ -83,7 +84,12 @@ def order(config: RunConfig, subset_id: str, options: ExportOptions) -> Export:
 
 
 def export_subset(spark: SparkSession, config: RunConfig, export: Export) -> Outcome:
-    """Export, and say what was done."""
+    """Export, and say what was done.
+
+    Raises:
+        SessionError: If the session takes only queries.
+    """
+    require_workers(spark, "parrot export")
     outcome = run_export(Tables(spark, config.warehouse), export)
     made = outcome.manifest
     size = sum(file.bytes for file in made.files)

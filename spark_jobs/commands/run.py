@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spark_jobs import tracking
+from spark_jobs.access_mode import require_workers
 from spark_jobs.clip_models import refuse_mixed_models
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.progress import console
@@ -61,8 +62,14 @@ def run_stages(
         config: Configuration of all of them.
         stages: In order.
         tags: Of the MLflow run.
+
+    Raises:
+        SessionError: If a stage writes a table, and the session takes only queries.
     """
     reports = []
+    for stage in stages:
+        if stage.writes:
+            require_workers(spark, f"stage {stage.name}")
     check_ready(Tables(spark, config.warehouse), config, stages)
     with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
         tracking.tags(tags or {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas._table import TableSpec
+from spark_jobs.access_mode import is_remote
 from spark_jobs.errors import StageError, WarehouseError
 from spark_jobs.pipeline import run_first
 from spark_jobs.warehouse.addresses import is_catalog, is_local_folder, quoted, spark_path
@@ -59,7 +60,18 @@ class Tables:
         path = spark_path(self.location(spec))
         if self._has_locks and not os.path.isdir(f"{path}/_delta_log"):
             return False
+        if is_remote(self.spark):  # Delta's Python module wants a part of Delta that not every server has
+            return self._is_described(spec)
         return bool(DeltaTable.isDeltaTable(self.spark, path))
+
+    def _is_described(self, spec: TableSpec) -> bool:
+        from pyspark.errors import AnalysisException
+
+        try:
+            self.spark.sql(f"DESCRIBE DETAIL {self._place(spec)}").collect()
+        except AnalysisException:
+            return False
+        return True
 
     def create(self, spec: TableSpec) -> None:
         """Create the table with its column comments if it is not there; check its schema if it is.
@@ -187,7 +199,7 @@ class Tables:
         snapshot = self._snapshot(spec)
         if snapshot is not None:
             return int(snapshot.version())
-        return int(self._delta(spec).history(1).collect()[0]["version"])
+        return int(self.spark.sql(f"DESCRIBE HISTORY {self._place(spec)} LIMIT 1").collect()[0]["version"])
 
     def answer_each(
         self,
@@ -220,6 +232,8 @@ class Tables:
 
     def _snapshot(self, spec: TableSpec) -> Any:
         """Delta's own view of the table's log, in milliseconds; None where Delta does not give it."""
+        if is_remote(self.spark):
+            return None
         from py4j.protocol import Py4JError
 
         try:
