@@ -124,6 +124,7 @@ class Plan:
         kept_samples: Samples in them.
         retries: Shards that are up to date but hold failed rows.
         orphans: Shards of the output whose input is gone.
+        stored: All shards of the output.
         waits_for: Why shards wait, in a sentence; None if none waits for something that a user can do.
     """
 
@@ -134,6 +135,7 @@ class Plan:
     kept_samples: int = 0
     retries: list[Shard] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    stored: frozenset[str] = frozenset()
     waits_for: str | None = None
 
 
@@ -202,6 +204,7 @@ def planned(
         retries=[shard for shard in kept if done[shard.shard_id][1]],
         # What was made of a shard that waits is kept: its input may come back as it was.
         orphans=sorted(set(done) - set(wanted) - set(inputs.waiting)),
+        stored=frozenset(done),
     )
 
 

@@ -233,12 +233,14 @@ class _Chunks:
         # Slices are many and small; a file each would be a million files for a dataset of CC12M's size. The
         # frame is persisted, so fewer partitions run no model again.
         files = max(1, math.ceil(rows / _ROWS_PER_FILE))
+        shards = [shard.shard_id for shard in chunk]
         return self._tables.replace(
             self.work.output,
             frame.select(*self.work.output.columns).coalesce(files),
             dataset=self._report.dataset,
             run_key=self._plan.run_key,
-            shards=[shard.shard_id for shard in chunk],
+            shards=shards,
+            is_new=self._plan.stored.isdisjoint(shards),
         )
 
     def _account(self, counts: RowCounts, chunk: list[Shard], version: int, *, seconds: float) -> None:

@@ -100,6 +100,7 @@ class Making:
         input_key: Their input key.
         config: The share of failed rows that is let pass.
         report: Of this work alone: rows, versions, results and notes.
+        empty: Names of the outputs that are known to hold no row of this dataset and run key.
     """
 
     tables: Tables
@@ -108,6 +109,7 @@ class Making:
     input_key: str
     config: RunnerConfig
     report: StageReport
+    empty: set[str]
 
     @property
     def dataset(self) -> str:
@@ -188,7 +190,11 @@ class Making:
         if spec not in self.work.outputs:
             self.tables.create(spec)
         if where is None:
-            version = self.tables.replace(spec, frame, dataset=self.dataset, run_key=self.run_key)
+            is_new = spec.name in self.empty
+            self.empty.discard(spec.name)
+            version = self.tables.replace(
+                spec, frame, dataset=self.dataset, run_key=self.run_key, is_new=is_new
+            )
         else:
             version = self.tables.replace_where(spec, frame, where=where)
         self.report.versions_written[spec.name] = version
@@ -247,6 +253,7 @@ def run_whole(
                         input_key=work.input_key_of(content),
                         config=config,
                         report=StageReport(stage=work.stage, dataset=dataset),
+                        empty={spec.name for spec in work.outputs if content.get(spec.name) == []},
                     ),
                     report,
                     content=content,

@@ -60,6 +60,7 @@ class IngestPlan:
     changed: list[str]
     vanished: list[str]
     kept: int
+    stored: set[str]
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -133,6 +134,7 @@ def plan_ingest(tables: Tables, config: RunConfig) -> IngestPlan:
         changed=changed,
         vanished=sorted(known - set(found)),
         kept=len(selected) - len(pending),
+        stored=known,
     )
 
 
@@ -235,9 +237,7 @@ def _write(
     with StageProgress("ingest", total=sum(shard.samples or 0 for shard in plan.pending)) as progress:
         for first in range(0, len(plan.pending), _CHUNK_SHARDS):
             chunk = plan.pending[first : first + _CHUNK_SHARDS]
-            rows, failed = _ingest_chunk(
-                spark, tables, config=config, kind=plan.kind, chunk=chunk, report=report
-            )
+            rows, failed = _ingest_chunk(spark, tables, config=config, plan=plan, chunk=chunk, report=report)
             tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
 
 
@@ -246,14 +246,14 @@ def _ingest_chunk(
     tables: Tables,
     *,
     config: RunConfig,
-    kind: str,
+    plan: IngestPlan,
     chunk: list[SourceShard],
     report: StageReport,
 ) -> tuple[int, int]:
     from pyspark.sql import functions as F
 
     keys = {shard.shard_id: _input_key(shard, str(config.source)) for shard in chunk}
-    reading = Reading(kind, _options(config.ingest), dataset=report.dataset, run_key=RUN_KEY)
+    reading = Reading(plan.kind, _options(config.ingest), dataset=report.dataset, run_key=RUN_KEY)
     rows = _read_shards(spark, chunk, keys=keys, reading=reading)
     rows = rows.persist()
     try:
@@ -271,7 +271,8 @@ def _ingest_chunk(
                 rows.where(F.col(side).isNotNull()).select(f"{side}.*"),
                 dataset=report.dataset,
                 run_key=RUN_KEY,
-                shards=[shard.shard_id for shard in chunk],
+                shards=list(keys),
+                is_new=plan.stored.isdisjoint(keys),
             )
             report.versions_written[spec.name] = version
     finally:
