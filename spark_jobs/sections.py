@@ -178,6 +178,12 @@ class ClusterConfig(Section):
     datasets: tuple[str, ...] | None = Field(
         None, min_length=1, description="Datasets that are fitted together; null: the dataset alone"
     )
+    model: str = Field(
+        "fit",
+        min_length=1,
+        description="fit: of the vectors as they are now; keep: the one in use, to which new shards are assigned while "
+        "old ones stay as they are (fitted where there is none yet); or the version of a stored model",
+    )
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> ClusterConfig:

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 from schemas import cluster_models
 from spark_jobs import tracking
 from spark_jobs.clustering.hash_sample import hash_sample
-from spark_jobs.clustering.plan import FitPlan, paper_difference, plan_fit, settings_for, vectors_read
+from spark_jobs.clustering.pinned import FIT, pinned_run_key
+from spark_jobs.clustering.plan import (
+    FitPlan,
+    embeddings_keys,
+    paper_difference,
+    plan_fit,
+    settings_for,
+    vectors_read,
+)
 from spark_jobs.clustering.stored_model import StoredModel, find_model, rows_from, rows_of
 from spark_jobs.errors import StageError
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
+from spark_jobs.warehouse.views import current_run_keys
 from udfs.clustering import ClusterFitError, fit
 
 if TYPE_CHECKING:
@@ -26,18 +35,22 @@ if TYPE_CHECKING:
 def ensure_model(
     spark: SparkSession, tables: Tables, *, config: RunConfig, report: StageReport
 ) -> StoredModel | None:
-    """The model of this configuration for the dataset; fitted, and written, only where it is new.
+    """The model of this configuration for the dataset: the pinned one, or a fit, written only where it is new.
 
     Returns:
         The model, or None where no dataset has an image vector.
 
     Raises:
-        StageError: If a dataset has no embeddings, datasets were embedded in different ways, or the vectors
-            are too few for what is asked.
+        StageError: If a dataset has no embeddings, datasets were embedded in different ways, the vectors are too
+            few for what is asked, or the pinned model is not there or not of these vectors.
     """
-    plan = plan_fit(tables, config)
-    run_whole(tables, config.runner, (_work(spark, tables, config=config, plan=plan),), report=report)
-    model = find_model(tables, plan.run_key)
+    pinned = pinned_run_key(tables, config, current=current_run_keys(tables))
+    if pinned is None:
+        work = _work(spark, tables, config=config, plan=plan_fit(tables, config))
+    else:
+        work = _use(tables, config, pinned)
+    run_whole(tables, config.runner, (work,), report=report)
+    model = find_model(tables, work.run_key)
     if model is not None:
         clusters, groups = model.sizes
         report.results.update(clusters=float(clusters), groups=float(groups))
@@ -69,6 +82,36 @@ def _work(spark: SparkSession, tables: Tables, *, config: RunConfig, plan: FitPl
         input_key=plan.input_key,
         is_done=is_there,
         logged={"params": dict(plan.parameters), "reads": dict(plan.reads)},
+        compute=compute,
+    )
+
+
+def _use(tables: Tables, config: RunConfig, run_key: str) -> TableWork:
+    """Make a stored model that of the dataset: it is copied where another dataset holds it, and logged."""
+    spec, model = cluster_models.TABLE, find_model(tables, run_key)
+    if model is None:
+        raise StageError(
+            f"cluster.model={config.cluster.model}: the log names a model that {tables.warehouse} no longer holds; "
+            f"`parrot run cluster` with cluster.model={FIT} fits one"
+        )
+
+    def compute(making: Making) -> None:
+        making.write(spec, rows_of(tables, run_key, model.datasets[0]), is_result=False)
+
+    return TableWork(
+        stage="cluster",
+        outputs=(spec,),
+        reads={},
+        params={},
+        stored_run_key=run_key,
+        input_key=model.input_key,
+        is_done=lambda *_: config.dataset_name in model.datasets,
+        logged={
+            "params": {"model": config.cluster.model},
+            "reads": {
+                config.dataset_name: embeddings_keys(current_run_keys(tables), config)[config.dataset_name]
+            },
+        },
         compute=compute,
     )
 

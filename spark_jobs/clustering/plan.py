@@ -139,7 +139,7 @@ def planned_size(tables: Tables, plan: FitPlan) -> tuple[int, int] | None:
 def requested(config: ClusterConfig) -> dict[str, int | None]:
     """Parameters after the preset; None where the vectors decide."""
     values: dict[str, int | None] = {**_PRESETS[config.preset]}
-    for name, value in config.model_dump(exclude={"preset", "datasets"}).items():
+    for name, value in config.model_dump(exclude={"preset", "datasets", "model"}).items():
         if value is not None or name not in values:
             values[name] = value
     if config.groups is None and values.get("groups") and config.k:

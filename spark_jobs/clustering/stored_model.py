@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from spark_jobs.warehouse.tables import Tables
 
-_STORED_MODEL = Question("a stored cluster model", version=1)
+_STORED_MODEL = Question("a stored cluster model", version=2)
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class StoredModel:
 
     Attributes:
         version: Its version.
+        input_key: Hash of the vectors that it was fitted on.
         sizes: Its clusters and groups.
         datasets: The datasets that hold it.
         load: Reads its vectors, once.
     """
 
     version: str
+    input_key: str
     sizes: tuple[int, int]
     datasets: tuple[str, ...]
     load: Callable[[], ClusterModel]
@@ -45,16 +47,20 @@ def find_model(tables: Tables, run_key: str) -> StoredModel | None:
         return None
 
     def ask() -> list[list[Any]]:
-        rows = tables.read(spec, run_key=run_key).select("dataset", "model_version", "cluster_group")
-        return [list(row) for row in rows.collect()]
+        rows = tables.read(spec, run_key=run_key)
+        return [
+            list(row)
+            for row in rows.select("dataset", "model_version", "input_key", "cluster_group").collect()
+        ]
 
     found = tables.answer(spec, _STORED_MODEL.of(run_key=run_key), ask)
     if not found:
         return None
-    datasets = tuple(sorted({dataset for dataset, _, _ in found}))
-    groups = [group for dataset, _, group in found if dataset == datasets[0] and group is not None]
+    datasets = tuple(sorted({dataset for dataset, *_ in found}))
+    groups = [group for dataset, *_, group in found if dataset == datasets[0] and group is not None]
     return StoredModel(
         found[0][1],
+        found[0][2],
         _sizes(groups),
         datasets,
         load=functools.cache(lambda: _model_from(rows_of(tables, run_key, datasets[0]).collect())),

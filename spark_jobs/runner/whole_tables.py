@@ -45,6 +45,7 @@ class TableWork:
         params: What decides the rows beside what is read, JSON-able.
         compute: Makes the rows, and writes them by what it is given. Where it writes none, it is not finished.
         decides: What the run key is the hash of; None: stage, parameters and reads.
+        stored_run_key: The run key itself, where the rows are those of earlier work.
         also: What else decides and lies in no table of the dataset (the content hash of an export, say), JSON-able;
             part of the input key.
         input_key: The input key, where it is not the hash of what the tables read hold.
@@ -62,6 +63,7 @@ class TableWork:
     params: Mapping[str, Any]
     compute: Callable[[Making], None]
     decides: Mapping[str, Any] | None = None
+    stored_run_key: str | None = None
     also: Any = None
     input_key: str | None = None
     is_done: Callable[[str, str], bool] | None = None
@@ -74,6 +76,8 @@ class TableWork:
     @property
     def run_key(self) -> str:
         """Hash of what decides a row's value."""
+        if self.stored_run_key is not None:
+            return self.stored_run_key
         own = {"stage": self.stage, "params": dict(self.params), "reads": dict(self.reads)}
         return digest(own if self.decides is None else dict(self.decides))
 

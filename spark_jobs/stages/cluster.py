@@ -15,6 +15,7 @@ from schemas import clip_embeddings, cluster_assignments, cluster_models
 from schemas._table import KEY_COLUMNS
 from spark_jobs.clip_models import model_of
 from spark_jobs.clustering.fit import ensure_model
+from spark_jobs.clustering.pinned import pinned_run_key
 from spark_jobs.clustering.plan import (
     check_settings,
     embeddings_keys,
@@ -46,7 +47,7 @@ INPUTS = (
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
-    """Fit a model where there is none of these vectors and settings; assign every sample that lacks it."""
+    """Fit a model where there is none of these vectors and settings, unless one is pinned; assign what lacks it."""
     started = time.monotonic()
     report = StageReport(stage="cluster", dataset=config.dataset_name)
     tables = Tables(spark, config.warehouse)
@@ -87,8 +88,13 @@ def plan_cluster(
         is_input_pending: Whether vectors will come or change before the stage runs: then a model is fitted.
 
     Raises:
-        StageError: If the stage would fail: no embeddings, embeddings of different models, too few vectors.
+        StageError: If the stage would fail: no embeddings, embeddings of different models, too few vectors, a
+            pinned model that is not there or not of these vectors.
     """
+    pinned = pinned_run_key(tables, config, current=current, checked=not is_input_pending)
+    kept = find_model(tables, pinned) if pinned is not None else None
+    if kept is not None:
+        return ClusterPlan(f"pinned {kept.version}", _assignment_to(kept.version))
     if is_input_pending:
         return ClusterPlan("new fit, after embed", _assignment_to("new"))
     plan = plan_fit(tables, config, current=current)

@@ -35,14 +35,16 @@ def drawn(count=SAMPLES, *, seed=0):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def put_embeddings(spark, warehouse, vectors, *, dataset="test", run_key="e", bad=BAD, partitions=2):
-    """Write `clip_embeddings`; the first `bad` rows have no vector."""
+def put_embeddings(
+    spark, warehouse, vectors, *, dataset="test", run_key="e", bad=BAD, partitions=2, grown_from=None
+):
+    """Write `clip_embeddings`; the first `bad` rows have no vector, those after `grown_from` are in new shards."""
     rows = []
     for n, vector in enumerate(vectors.tolist()):
-        shard = f"{n % SHARDS:05d}"
+        shard = f"{n % SHARDS + (SHARDS if grown_from is not None and n >= grown_from else 0):05d}"
         key = {"dataset": dataset, "shard_id": shard, "sample_id": f"{n:08d}", "model": "m"}
         found = {"status": "failed", "error": "damaged"} if n < bad else {"image_vector": vector}
-        made = {"run_key": run_key, "input_key": f"{shard}-{len(vectors)}"}
+        made = {"run_key": run_key, "input_key": f"{shard}-{grown_from or len(vectors)}"}
         rows.append(filled(clip_embeddings.TABLE, **key, **found, **made))
     tables = Tables(spark, str(warehouse))
     put_rows(tables, clip_embeddings.TABLE, rows, stage="embed", partitions=partitions)
@@ -172,6 +174,50 @@ def test_changed_vectors_give_a_new_model_and_a_whole_new_assignment(spark, tmp_
     assert versions[0] != versions[1]
     kept, *_ = stored_model(spark, tmp_path, first.run_keys[MODELS.name])
     assert {row["model_version"] for row in kept} == versions[0]  # the old model is still there
+
+
+def test_a_pinned_model_is_kept_as_data_grows_and_a_refit_is_asked_for(spark, tmp_path):
+    small = ("cluster.k=4", "cluster.groups=2")
+    kept, pinned = (*small, "cluster.model=keep"), drawn(400)
+    put_embeddings(spark, tmp_path, pinned)
+    first = run(spark, configured(tmp_path, *kept))  # nothing to keep yet: fitted
+    (version,) = {row["model_version"] for row in assigned(spark, tmp_path, first)}
+    put_embeddings(spark, tmp_path, drawn(300, seed=5), dataset="other", bad=0)
+    named = ("cluster.model=" + version,)
+    of_other = run(spark, configured(tmp_path, *named, dataset="other"))
+    assert {row["model_version"] for row in assigned(spark, tmp_path, of_other)} == {version}
+    assert of_other.run_keys == first.run_keys  # the same model, held by both
+    assert run(spark, configured(tmp_path, *named, dataset="other")).did_nothing
+
+    put_embeddings(spark, tmp_path, np.vstack([pinned, drawn(200, seed=6)]), grown_from=len(pinned))
+    grown = run(spark, configured(tmp_path, *kept))
+    assert grown.run_keys == first.run_keys
+    assert (grown.rows, grown.shards_done, grown.shards_kept) == (200, SHARDS, SHARDS)
+    before = {row["sample_id"]: row["distance"] for row in assigned(spark, tmp_path, first)[:400]}
+    after = {row["sample_id"]: row["distance"] for row in assigned(spark, tmp_path, grown)}
+    assert len(after) == 600
+    assert {name: after[name] for name in before} == before
+
+    refitted = run(spark, configured(tmp_path, *small))
+    assert refitted.rows == 600
+    assert refitted.run_keys[MODELS.name] != first.run_keys[MODELS.name]
+
+
+def test_a_pinned_model_must_be_there_and_of_these_vectors(spark, tmp_path):
+    small = ("cluster.k=4", "cluster.groups=2")
+    put_embeddings(spark, tmp_path, drawn(400))
+    (version,) = {
+        row["model_version"] for row in assigned(spark, tmp_path, run(spark, configured(tmp_path, *small)))
+    }
+    with pytest.raises(StageError, match=rf"cluster.model=none: expected fit, keep or .* it holds {version}"):
+        run(spark, configured(tmp_path, "cluster.model=none"))
+    put_embeddings(spark, tmp_path, drawn(400, seed=8), run_key="another CLIP")
+    for wanted in ("keep", version):
+        line, printed = dry_run(spark, configured(tmp_path, f"cluster.model={wanted}"))
+        assert line[4] == "cannot run"
+        assert "fitted on vectors of another CLIP model" in printed
+        with pytest.raises(StageError, match="fitted on vectors of another CLIP model"):
+            run(spark, configured(tmp_path, f"cluster.model={wanted}"))
 
 
 def test_datasets_fitted_together_share_one_model(spark, tmp_path):
