@@ -10,11 +10,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from spark_jobs.clustering.config import ClusterConfig
 from spark_jobs.errors import ConfigError
 from spark_jobs.evaluation.config import EvaluateClipConfig
 from spark_jobs.sections import (
     AestheticConfig,
-    ClusterConfig,
     DeduplicateConfig,
     DownloadConfig,
     EmbedConfig,

@@ -27,8 +27,8 @@ from udfs.clustering import ClusterFitError, fit
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from spark_jobs.clustering.config import ClusterConfig
     from spark_jobs.config import RunConfig
-    from spark_jobs.sections import ClusterConfig
     from spark_jobs.warehouse.tables import Tables
 
 

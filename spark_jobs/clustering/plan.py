@@ -19,8 +19,8 @@ from udfs.clustering import ClusterFitError, FitSettings, check_k
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from spark_jobs.clustering.config import ClusterConfig
     from spark_jobs.config import RunConfig
-    from spark_jobs.sections import ClusterConfig
     from spark_jobs.warehouse.tables import Tables
 
 EMBEDDINGS = (Input(clip_embeddings.TABLE, {}),)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from spark_jobs.clustering.config import ClusterConfig
 from spark_jobs.clustering.plan import requested, settings_for
-from spark_jobs.sections import ClusterConfig
 from udfs.clustering import (
     ClusterFitError,
     ClusterModel,

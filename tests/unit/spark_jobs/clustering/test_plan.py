@@ -1,7 +1,7 @@
 """What a fit of clusters says of itself."""
 
+from spark_jobs.clustering.config import ClusterConfig
 from spark_jobs.clustering.plan import paper_difference
-from spark_jobs.sections import ClusterConfig
 
 
 def test_the_papers_preset_says_on_how_much_less_it_was_fitted():
