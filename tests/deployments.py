@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import re
@@ -37,7 +38,11 @@ CONFIG_FILES = {
     "/files/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
     "${workspace.file_path}/deploy/databricks/parrot.yaml": DATABRICKS / "parrot.yaml",
     "${CONFIG}": EMR / "parrot.yaml",
+    "s3://bucket/parrot/parrot.yaml": EMR / "parrot.yaml",
 }
+_specification = importlib.util.spec_from_file_location("cluster", EMR / "cluster.py")
+cluster = importlib.util.module_from_spec(_specification)
+_specification.loader.exec_module(cluster)
 STEPS = json.loads((EMR / "steps.json").read_text(encoding="utf-8"))
 
 

@@ -1,22 +1,19 @@
 #!/usr/bin/env bash
-# EMR bootstrap action: bootstrap.sh s3://BUCKET/FOLDER [DELTA_VERSION]
-# Makes /opt/parrot on every node: Python 3.11, the locked packages (no Spark, no test tools), the wheel, main.py, submit.sh.
-# FOLDER holds requirements-runtime.lock, the wheel, main.py and submit.sh.
+# EMR bootstrap action: bootstrap.sh s3://BUCKET/FOLDER [DELTA_VERSION] [gpu]
+# Makes /opt/parrot on every node from what cluster.py has put into FOLDER.
 set -euo pipefail
 
-folder="${1:?usage: bootstrap.sh s3://BUCKET/FOLDER [DELTA_VERSION]}"
-delta_version="${2:-3.3.3}" # EMR 7 has Spark 3.5; for Spark 4.0 give 4.0.1
-home="${PARROT_HOME:-/opt/parrot}"
+folder="${1:?usage: bootstrap.sh s3://BUCKET/FOLDER [DELTA_VERSION] [gpu]}"
+delta_version="${2:-3.3.2}" # that of EMR 7.13
+kind="${3:-cpu}"
 work="$(mktemp -d)"
 
-aws s3 cp --recursive --only-show-errors "$folder" "$work"
-sudo dnf install -y -q python3.11 python3.11-pip
-sudo python3.11 -m venv "$home"
-# The root volume need not hold pip's cache of what is installed once.
-pip() { sudo "$home/bin/pip" install --quiet --no-cache-dir --no-deps "$@"; }
-pip --require-hashes --requirement "$work/requirements-runtime.lock"
-# Delta's Python module; its jar, and Spark itself, come with spark-submit.
-pip "delta-spark==$delta_version" "$work"/parrot_captions-*.whl
-sudo cp "$work/main.py" "$work/submit.sh" "$home/"
-sudo chmod 755 "$home/submit.sh"
+aws s3 cp --recursive --only-show-errors --exclude 'logs/*' "$folder" "$work"
+sudo --preserve-env=PARROT_HOME bash "$work/install.sh" "$work" "$delta_version"
+if [ "$kind" = gpu ]; then
+  # YARN keeps containers to their GPUs by a cgroup of version 1, which this Linux no longer mounts by itself.
+  sudo mkdir -p /parrot-cgroup/devices
+  sudo mount -t cgroup -o devices cgroup-devices /parrot-cgroup/devices
+  sudo chmod -R a+rwx /parrot-cgroup
+fi
 rm -rf "$work"
