@@ -133,6 +133,7 @@ for command in (
     cli_looking.status,
     cli_looking.sql,
     cli_looking.compare_models,
+    cli_looking.cost,
     cli_looking.describe,
     cli_subsets.curate,
     cli_subsets.export,

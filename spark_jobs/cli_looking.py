@@ -80,6 +80,38 @@ def compare_models(
     guarded(work, debug=debug)
 
 
+def cost(
+    samples: Annotated[str, typer.Option(help="Image-text pairs: 250,000, 100M, 2B")],
+    cores: Annotated[int, typer.Option(min=1, help="Cores that would work at once")],
+    measured_cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores of the runs that were measured; default: this machine's")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of a core-hour, in any currency")] = None,
+    warehouse: Warehouse = None,
+    dataset: Dataset = None,
+    debug: Debug = False,
+) -> None:
+    """Say what so many samples would cost, by what the warehouse's own runs took."""
+
+    def work() -> None:
+        import os
+
+        from spark_jobs.commands import cost as command
+        from spark_jobs.config import load_config
+        from spark_jobs.cost import Plan, parse_samples
+        from spark_jobs.session import open_session
+
+        loaded = load_config(options={"warehouse": warehouse, "dataset": dataset})
+        plan = Plan(parse_samples(samples), cores, loaded.runner.chunk_seconds, price)
+        require_warehouse(loaded.warehouse)
+        loaded = with_dataset(loaded)
+        spark = open_session(loaded.session)
+        rates = command.measured_rates(spark, loaded, cores=measured_cores or os.cpu_count() or 1)
+        command.print_cost(rates, plan, stored=command.bytes_per_sample(spark, loaded))
+
+    guarded(work, debug=debug)
+
+
 def describe(
     name: Annotated[str, typer.Argument(help="A table, a view or a stage")],
     debug: Debug = False,

@@ -197,6 +197,10 @@ class Tables:
         values = [tuple(row[name] for name in spec.columns) for row in rows]
         return self.spark.createDataFrame(values, spec.schema).coalesce(1)
 
+    def size(self, spec: TableSpec) -> int:
+        """Bytes of the table's current files, of every dataset and run key."""
+        return int(self._delta(spec).detail().collect()[0]["sizeInBytes"])
+
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""
         snapshot = self._snapshot(spec)
