@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spark_jobs import cli_looking, cli_subsets, cli_training, cli_weights
+from spark_jobs import cli_doctor, cli_looking, cli_subsets, cli_training, cli_weights
 from spark_jobs.cli_support import (
     Config,
     Dataset,
@@ -23,6 +24,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+class LogFormat(StrEnum):
+    """What standard error holds."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def _print_version(is_asked: bool) -> None:
@@ -45,8 +53,15 @@ def every_command(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version", callback=_print_version, is_eager=True)
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="PARROT_LOG_FORMAT", help="What standard error holds: text, or JSON lines"),
+    ] = LogFormat.TEXT,
 ) -> None:
     """Measure parrot captions in image-text data, cut them out, and prove that the cut helps."""
+    from spark_jobs import log
+
+    log.use_json(log_format is LogFormat.JSON)
 
 
 @app.command()
@@ -135,6 +150,7 @@ for command in (
     cli_looking.compare_models,
     cli_looking.cost,
     cli_looking.describe,
+    cli_looking.show,
     cli_subsets.curate,
     cli_subsets.export,
     cli_subsets.verify,
@@ -142,6 +158,7 @@ for command in (
     cli_training.evaluate,
     cli_training.study,
     cli_training.world,
+    cli_doctor.doctor,
     cli_weights.weights,
 ):
     app.command()(command)

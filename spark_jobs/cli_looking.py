@@ -10,6 +10,7 @@ import typer
 from spark_jobs.cli_support import (
     Dataset,
     Debug,
+    Json,
     Set,
     Warehouse,
     guarded,
@@ -18,7 +19,7 @@ from spark_jobs.cli_support import (
 )
 
 
-def status(warehouse: Warehouse = None, debug: Debug = False) -> None:
+def status(warehouse: Warehouse = None, as_json: Json = False, debug: Debug = False) -> None:
     """Show each table: rows, shards done and pending, failures, last run."""
 
     def work() -> None:
@@ -28,7 +29,7 @@ def status(warehouse: Warehouse = None, debug: Debug = False) -> None:
 
         loaded = load_config(options={"warehouse": warehouse})
         require_warehouse(loaded.warehouse)
-        print_status(open_session(loaded.session), loaded)
+        print_status(open_session(loaded.session), loaded, as_json=as_json)
 
     guarded(work, debug=debug)
 
@@ -37,7 +38,9 @@ def sql(
     query: Annotated[str, typer.Argument(help="A query; every table and view is known by its name")],
     warehouse: Warehouse = None,
     format_: Annotated[str, typer.Option("--format", help="table, csv or json")] = "table",
-    output: Annotated[Path | None, typer.Option(help="Write to a .csv or .parquet file instead")] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Write to a file or URI instead: .csv, .parquet, .json or .jsonl")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Query the tables; nothing but the result goes to standard output."""
@@ -114,6 +117,7 @@ def cost(
 
 def describe(
     name: Annotated[str, typer.Argument(help="A table, a view or a stage")],
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Say what a table or view holds, column by column, or what a stage does and how it is configured."""
@@ -121,6 +125,32 @@ def describe(
     def work() -> None:
         from spark_jobs.commands.describe import print_description
 
-        print_description(name)
+        print_description(name, as_json=as_json)
+
+    guarded(work, debug=debug)
+
+
+def show(
+    sample: Annotated[
+        str, typer.Argument(help="Its sample_id or the beginning of it, the source's key or id, or its URL")
+    ],
+    warehouse: Warehouse = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Name of the dataset, where samples of several are called so")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML file instead")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show one sample: picture, words, scores, with its text removed, duplicates, cluster, subsets."""
+
+    def work() -> None:
+        from spark_jobs.commands.show import print_sample
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        loaded = load_config(options={"warehouse": warehouse, "dataset": dataset})
+        require_warehouse(loaded.warehouse)
+        print_sample(open_session(loaded.session), loaded, sample, html=html, as_json=as_json)
 
     guarded(work, debug=debug)

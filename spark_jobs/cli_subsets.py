@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from spark_jobs.cli_support import (
     Config,
     Dataset,
     Debug,
+    Json,
     Set,
     Warehouse,
     guarded,
@@ -62,10 +63,16 @@ EachDataset = Annotated[str | None, typer.Option("--dataset", help="Name of the 
 
 @subset_app.command("list")
 def subset_list(
-    warehouse: Warehouse = None, dataset: EachDataset = None, config: Config = None, debug: Debug = False
+    warehouse: Warehouse = None,
+    dataset: EachDataset = None,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """List the subsets that are built, and the definitions that are not."""
-    _look("print_list", {}, debug=debug, config=config, warehouse=warehouse, dataset=dataset)
+    _look(
+        "print_list", {"as_json": as_json}, debug=debug, config=config, warehouse=warehouse, dataset=dataset
+    )
 
 
 @subset_app.command("show")
@@ -74,10 +81,11 @@ def subset_show(
     warehouse: Warehouse = None,
     dataset: EachDataset = None,
     config: Config = None,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show what a subset is, what it was drawn from, and what each condition removed."""
-    of = {"subset_id": subset}
+    of = {"subset_id": subset, "as_json": as_json}
     _look("print_subset", of, debug=debug, config=config, warehouse=warehouse, dataset=dataset)
 
 
@@ -87,10 +95,11 @@ def subset_diff(
     second: Annotated[str, typer.Argument(help="Another one")],
     warehouse: Warehouse = None,
     dataset: Dataset = None,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Compare two subsets: overlap, image types, clusters, CoTR, CLIP score."""
-    of = {"first": first, "second": second}
+    of = {"first": first, "second": second, "as_json": as_json}
     _look(
         "print_diff", of, needs_dataset=True, debug=debug, config=None, warehouse=warehouse, dataset=dataset
     )
@@ -98,7 +107,7 @@ def subset_diff(
 
 def _look(
     name: str,
-    of: dict[str, str],
+    of: dict[str, Any],
     *,
     debug: bool,
     config: str | None,
@@ -158,6 +167,7 @@ def export(
 
 def verify(
     export_folder: Annotated[str, typer.Argument(metavar="EXPORT", help="Folder or URI of an export")],
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Check an export against its manifest: missing, altered and extra files; exit code 1 if there are any."""
@@ -165,6 +175,6 @@ def verify(
     def work() -> None:
         from spark_jobs.commands.verify import print_verification
 
-        print_verification(export_folder)
+        print_verification(export_folder, as_json=as_json)
 
     guarded(work, debug=debug)

@@ -18,6 +18,7 @@ Config = Annotated[
     str | None, typer.Option("--config", help="YAML file with any of the settings, or its URI")
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's too")]
 
 
@@ -95,6 +96,11 @@ def guarded(work: Any, *, debug: bool) -> None:
 
 def fail(message: str, *, code: int = 1) -> None:
     """Say why on standard error, and exit."""
+    from spark_jobs import log
+
     sys.stdout.flush()
-    typer.echo(message, err=True)
+    if log.is_json():
+        log.record("error", message.removeprefix("error: "), exit_code=code)
+    else:
+        typer.echo(message, err=True)
     raise typer.Exit(code)

@@ -52,6 +52,24 @@ def tracking_uri(config: RunConfig) -> str:
     return f"sqlite:///{Path(config.warehouse).resolve()}/mlflow.db"
 
 
+def reach(config: RunConfig) -> str:
+    """Look whether runs can be tracked, without writing anything; a file beside the warehouse is made by the first run.
+
+    Returns:
+        Where, without a password.
+
+    Raises:
+        TrackingError: If the store cannot be reached, or nothing says where it is.
+    """
+    uri = tracking_uri(config)
+    if not uri.startswith("sqlite:"):
+        import mlflow
+
+        with _one_try(uri):
+            mlflow.MlflowClient(uri).search_experiments(max_results=1)
+    return without_password(uri)
+
+
 @contextlib.contextmanager
 def parent_run(config: RunConfig, name: str, params: Mapping[str, Any]) -> Iterator[None]:
     """Track what happens inside as one MLflow run.
@@ -235,13 +253,19 @@ def _connect(config: RunConfig) -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="mlflow")
-    # One quick try decides; the run itself keeps MLflow's patience.
+    with _one_try(uri):
+        mlflow.set_tracking_uri(uri)
+        _set_experiment(config, uri)
+
+
+@contextlib.contextmanager
+def _one_try(uri: str) -> Iterator[None]:
+    """Inside, one quick try decides whether the store can be reached; the run itself keeps MLflow's patience."""
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     saved = {key: os.environ.get(key) for key in patience}
     os.environ.update(patience)
     try:
-        mlflow.set_tracking_uri(uri)
-        _set_experiment(config, uri)
+        yield
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:300]
         raise TrackingError(

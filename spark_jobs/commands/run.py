@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from spark_jobs import tracking
+from spark_jobs import log, tracking
 from spark_jobs.access_mode import require_workers
 from spark_jobs.clip_models import refuse_mixed_models
 from spark_jobs.pipeline import Stage
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_jobs.config import RunConfig
+
+_TOLD = ("rows", "failed", "skipped", "shards_done", "shards_kept", "seconds")
 
 
 def check(config: RunConfig, stages: list[Stage]) -> None:
@@ -98,6 +100,12 @@ def say(report: StageReport) -> None:
         done = "up to date"
     else:
         done = f"done in {report.seconds:,.1f} s"
+    if log.is_json():
+        numbers = {name: getattr(report, name) for name in _TOLD}
+        log.record("info", f"{report.stage}: {done}", dataset=report.dataset, stage=report.stage, **numbers)
+        for note in report.notes:
+            log.record("info", note, dataset=report.dataset, stage=report.stage)
+        return
     console.print(f"[bold]{report.stage:>12}[/bold]  {done}")
     for note in report.notes:
         console.print(f"{'':>12}  {note}", markup=False, soft_wrap=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from spark_jobs.errors import ConfigError, ParrotError
+from spark_jobs.export.folder import Folder
 from spark_jobs.runner.progress import output_console
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import register_views
@@ -19,28 +21,35 @@ if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
 
 _FORMATS = ("table", "csv", "json")
-_SUFFIXES = (".csv", ".parquet")
+_SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
 
 
 class QueryError(ParrotError):
     """Raised when a query is not valid or fails."""
 
 
-def check_output(style: str, output: Path | None) -> None:
+def check_output(style: str, output: str | None) -> None:
     """Check format and output file before Spark starts.
 
     Raises:
-        ConfigError: If the format or the file's suffix is not known, or its folder does not exist.
+        ConfigError: If the format or the file's suffix is not known, or its local folder does not exist.
     """
     if style not in _FORMATS:
         raise ConfigError(f"unknown format {style}; formats: {', '.join(_FORMATS)}")
-    if output is not None and output.suffix not in _SUFFIXES:
-        raise ConfigError(f"cannot write {output}: the file must end in {' or '.join(_SUFFIXES)}")
-    if output is not None and not output.resolve().parent.is_dir():
-        raise ConfigError(f"cannot write {output}: the folder {output.resolve().parent} does not exist")
+    if output is None:
+        return
+    if _suffix(output) not in _SUFFIXES:
+        raise ConfigError(f"cannot write {output}: the file must end in {', '.join(_SUFFIXES)}")
+    parent = Path(output).resolve().parent
+    if "://" not in output and not parent.is_dir():
+        raise ConfigError(f"cannot write {output}: the folder {parent} does not exist")
 
 
-def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str, output: Path | None) -> None:
+def _suffix(output: str) -> str:
+    return PurePosixPath(output).suffix
+
+
+def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str, output: str | None) -> None:
     """Run a query over the warehouse's tables and write its result.
 
     Args:
@@ -48,7 +57,8 @@ def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str,
         config: Names the warehouse.
         query: SQL.
         style: `table`, `csv` (RFC 4180) or `json` (one object per line), for standard output.
-        output: A `.csv` or `.parquet` file to write instead; None for standard output.
+        output: A file or URI to write instead, whole or not at all: `.csv`, `.parquet`, or `.json` and `.jsonl` (one
+            object per line); None for standard output.
 
     Raises:
         QueryError: If the query is not valid or fails.
@@ -58,20 +68,17 @@ def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str,
     try:
         frame = spark.sql(query)
         _refuse_equal_names(frame.columns)
-        if output is not None and output.suffix == ".parquet":
-            _write_parquet(frame, output)
+        if output is not None:
+            folder, _, name = output.rpartition("/")
+            Folder(folder or ("/" if output.startswith("/") else ".")).put(
+                name, lambda stream: _write_file(frame, stream, suffix=_suffix(output))
+            )
             return
         rows = frame.toLocalIterator()
-        if output is not None:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                _write_csv(frame.columns, rows, file)
-        elif style == "csv":
+        if style == "csv":
             _write_csv(frame.columns, rows, sys.stdout)
         elif style == "json":
-            for row in rows:
-                sys.stdout.write(
-                    json.dumps(row.asDict(recursive=True), default=str, ensure_ascii=False) + "\n"
-                )
+            _write_json(rows, sys.stdout)
         else:
             _print_table(frame.columns, rows)
     except Exception as error:
@@ -86,6 +93,24 @@ def _refuse_equal_names(columns: list[str]) -> None:
 
 def _query_message(error: Exception) -> str:
     return str(error).split("JVM stacktrace")[0].split("\n\tat ")[0].strip()[:2000]
+
+
+def _write_file(frame: DataFrame, stream: BinaryIO, *, suffix: str) -> None:
+    if suffix == ".parquet":
+        _write_parquet(frame, stream)
+        return
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    if suffix == ".csv":
+        _write_csv(frame.columns, frame.toLocalIterator(), text)
+    else:
+        _write_json(frame.toLocalIterator(), text)
+    text.detach()  # flushed, and not closed: the stream is another's
+
+
+def _write_json(rows: Any, file: TextIO) -> None:
+    """One object per line."""
+    for row in rows:
+        file.write(json.dumps(row.asDict(recursive=True), default=str, ensure_ascii=False) + "\n")
 
 
 def _write_csv(columns: list[str], rows: Any, file: TextIO) -> None:
@@ -110,15 +135,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write_parquet(frame: DataFrame, output: Path) -> None:
+def _write_parquet(frame: DataFrame, stream: BinaryIO) -> None:
     """Write one Parquet file, batch by batch."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pyspark.sql.pandas.types import to_arrow_schema
 
     schema = to_arrow_schema(frame.schema)
-    partial = output.with_suffix(".parquet.partial")
-    with pq.ParquetWriter(partial, schema) as writer:
+    with pq.ParquetWriter(stream, schema) as writer:
         batch: list[dict[str, Any]] = []
         for row in frame.toLocalIterator():
             batch.append(row.asDict(recursive=True))
@@ -126,7 +150,6 @@ def _write_parquet(frame: DataFrame, output: Path) -> None:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
                 batch = []
         writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-    partial.replace(output)
 
 
 def _print_table(columns: list[str], rows: Any) -> None:

@@ -11,6 +11,7 @@ import yaml
 from rich.table import Table
 
 from schemas import TABLES, subset_members, subsets
+from spark_jobs.commands.json_output import print_json
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import maker_of
 from spark_jobs.runner.progress import output_console
@@ -63,9 +64,15 @@ def _read_definitions(path: Path) -> list[Any]:
     return found
 
 
-def print_list(spark: SparkSession, config: RunConfig) -> None:
+def print_list(spark: SparkSession, config: RunConfig, *, as_json: bool = False) -> None:
     """Print what has been built, and every definition of which nothing has been."""
     rows = _stored(Tables(spark, config.warehouse), config.dataset)
+    built = {row["definition"] for row in rows}
+    defined = [one for one in known_definitions(config.curate).values() if one.id not in built]
+    if as_json:
+        not_built = [{"subset_id": one.id, "sentence": one.sentence} for one in defined]
+        print_json({"built": rows, "not_built": not_built})
+        return
     console = output_console()
     if rows:
         datasets = {row["dataset"] for row in rows}
@@ -77,17 +84,15 @@ def print_list(spark: SparkSession, config: RunConfig) -> None:
             names = (row["subset_id"], row["dataset"])[: len(named)]
             shown.add_row(*names, f"{row['members']:,}", share, row["content_hash"])
         console.print(shown)
-    built = {row["definition"] for row in rows}
     shown = _table("not built", "what it is")
-    for definition in known_definitions(config.curate).values():
-        if definition.id not in built:
-            shown.add_row(definition.id, definition.sentence)
+    for definition in defined:
+        shown.add_row(definition.id, definition.sentence)
     if shown.row_count:
         console.print(shown)
         console.print("`parrot curate SUBSET` builds one, `parrot subset show SUBSET` tells more of it")
 
 
-def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None:
+def print_subset(spark: SparkSession, config: RunConfig, subset_id: str, *, as_json: bool = False) -> None:
     """Print what a subset is, what it was drawn from, and what its conditions removed.
 
     Raises:
@@ -98,15 +103,20 @@ def print_subset(spark: SparkSession, config: RunConfig, subset_id: str) -> None
         for row in _stored(Tables(spark, config.warehouse), config.dataset)
         if row["subset_id"] == subset_id
     ]
+    known = known_definitions(config.curate)
+    if not rows and subset_id not in known:
+        raise _unknown(Tables(spark, config.warehouse), config, subset_id)
+    if as_json:
+        defined = known.get(subset_id)
+        definition = defined.model_dump(mode="json") if defined and not rows else None
+        print_json({"subset_id": subset_id, "built": rows, "definition": definition})
+        return
     console = output_console()
     for row in rows:
         console.print(_facts(row))
         console.print(attrition_table(row))
         console.print(_WORDS)
     if not rows:
-        known = known_definitions(config.curate)
-        if subset_id not in known:
-            raise _unknown(Tables(spark, config.warehouse), config, subset_id)
         console.print(_definition_facts(known[subset_id]))
         of = f" of {config.dataset}" if config.dataset else ""
         console.print(f"not built{of}: `parrot curate {subset_id}` builds it")
@@ -179,7 +189,9 @@ def compare(tables: Tables, dataset: str, *, first: str, second: str) -> Differe
     )
 
 
-def print_diff(spark: SparkSession, config: RunConfig, *, first: str, second: str) -> None:
+def print_diff(
+    spark: SparkSession, config: RunConfig, *, first: str, second: str, as_json: bool = False
+) -> None:
     """Print how two subsets of one dataset differ.
 
     Raises:
@@ -191,6 +203,13 @@ def print_diff(spark: SparkSession, config: RunConfig, *, first: str, second: st
         if name not in {row["subset_id"] for row in stored}:
             raise _unknown(tables, config, name)
     found = compare(tables, config.dataset_name, first=first, second=second)
+    if as_json:
+        measures = [{"measure": name, "first": one, "second": other} for name, one, other in found.rows]
+        counts = {"both": found.both, "only_first": found.only_first, "only_second": found.only_second}
+        print_json(
+            {"first": first, "second": second, **counts, "overlap": found.overlap, "measures": measures}
+        )
+        return
     shown = Table("")
     for name in (first, second):
         shown.add_column(name, justify="right", overflow="fold")

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from spark_jobs import log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 # Into a file or pipe nothing is cut or wrapped.
 _UNBOUNDED_WIDTH = 10_000
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNBOUNDED_WIDTH)
+if log.is_json():
+    console.file = cast(TextIO, log.JsonLines())
+    console.width = _UNBOUNDED_WIDTH
 _POLL_SECONDS = 0.5
 
 

@@ -7,6 +7,7 @@ from spark_jobs.views.published import PAPER_VALUES
 from spark_jobs.views.runs import FAILURES, JOB_RUNS, STAT_HISTORY
 from spark_jobs.views.samples import PARROT_CAPTIONS, SAMPLE_PROFILE
 from spark_jobs.views.subsets import SUBSET_PROFILE
+from spark_jobs.views.trained import TRAINING_RESULTS
 from spark_jobs.views.view import View
 
 VIEWS: tuple[View, ...] = (
@@ -17,6 +18,7 @@ VIEWS: tuple[View, ...] = (
     FAILURES,
     JOB_RUNS,
     STAT_HISTORY,
+    TRAINING_RESULTS,
     PAPER_VALUES,
 )
 

@@ -18,6 +18,9 @@ import pytest
 from spark_jobs.demo.corpus import read_truth, write_corpus
 from spark_jobs.pipeline import STAGES
 from spark_jobs.report.page import read_input_key
+from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.views import register_views
+from tests.cookbook import queries
 from tests.e2e.cli import PARROT, REPOSITORY, environment, parrot, parrot_here, query, succeeding
 
 # Tables that a plain run makes; Sync scores need stage render_text, which must be named.
@@ -153,12 +156,15 @@ def test_sql_prints_the_result_and_nothing_else(warehouse):
 
 def test_sql_writes_files(warehouse, tmp_path, spark):
     sql = "SELECT sample_id, cotr, co_emb_words FROM caption_overlap ORDER BY sample_id"
-    for suffix in ("csv", "parquet"):
-        arguments = ("sql", "--warehouse", warehouse, sql, "--output", tmp_path / f"rows.{suffix}")
+    for place in (tmp_path / "rows.csv", tmp_path / "rows.parquet", f"file://{tmp_path}/rows.json"):
+        arguments = ("sql", "--warehouse", warehouse, sql, "--output", place)
         result = succeeding(*arguments, run=parrot_here)
         assert result.stdout == ""
     table = pq.read_table(tmp_path / "rows.parquet")
     assert table.num_rows == SAMPLES
+    lines = (tmp_path / "rows.json").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == table.to_pylist()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "rows.json", "rows.parquet"]
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
         assert [row["sample_id"] for row in csv.DictReader(file)] == table["sample_id"].to_pylist()
 
@@ -172,16 +178,75 @@ def test_a_wrong_query_is_a_message_with_the_tables(warehouse):
     assert result.stdout == ""
 
 
-def test_warehouse_and_dataset_may_be_left_out(warehouse, tmp_path, spark):
-    here = {"PARROT_WAREHOUSE": str(warehouse)}
-    export = ("export", "random-5", "--to", tmp_path / "ids", "--format", "ids")
-    for command in (("curate", "random", "--size", "5"), export):
-        result = parrot_here(*command, env=here)
+@pytest.fixture(scope="module")
+def curated(warehouse):
+    """Two subsets of it, and an export, by commands that name neither warehouse nor dataset."""
+    export = ("export", "random-5", "--to", warehouse.parent / "ids", "--format", "ids")
+    for command in (("curate", "random", "with_text", "--size", "5"), export):
+        result = parrot_here(*command, env={"PARROT_WAREHOUSE": str(warehouse)})
         assert result.returncode == 0, result.stderr
     assert "random-5: 5 of 5 members" in result.stderr
-    result = parrot_here("run", "overlap", env=here)
+    return warehouse
+
+
+def test_warehouse_and_dataset_may_be_left_out(curated, spark):
+    result = parrot_here("run", "overlap", env={"PARROT_WAREHOUSE": str(curated)})
     assert result.returncode == 0, result.stderr
     assert "overlap  up to date" in result.stderr
+
+
+def test_subsets_for_programs(curated, spark):
+    def told(*command):
+        result = succeeding("subset", *command, "--warehouse", curated, "--json", run=parrot_here)
+        return json.loads(result.stdout)
+
+    listed = told("list")
+    assert {row["subset_id"]: row["members"] for row in listed["built"]} == {"random-5": 5, "with_text-5": 5}
+    assert "without_text" in {row["subset_id"] for row in listed["not_built"]}
+    (shown,) = told("show", "random-5")["built"]
+    assert shown["attrition"][-1]["left"] == 5
+    found = told("diff", "random-5", "with_text-5")
+    assert found["both"] + found["only_first"] == found["both"] + found["only_second"] == 5
+    assert {row["measure"] for row in found["measures"]} >= {"mean CoTR"}
+    checked = json.loads(succeeding("verify", curated.parent / "ids", "--json", run=parrot_here).stdout)
+    assert (checked["samples"], checked["is_as_written"], checked["differences"]) == (5, True, [])
+
+
+def test_one_sample_with_its_pictures(curated, tmp_path, spark):
+    (row,) = query(
+        curated, "SELECT sample_id, caption, url FROM parrot_captions WHERE rsc IS NOT NULL LIMIT 1"
+    )
+    page = tmp_path / "sample.html"
+    succeeding("show", row["url"], "--warehouse", curated, "--html", page, run=parrot_here)
+    text = page.read_text(encoding="utf-8")
+    assert row["sample_id"] in text
+    assert text.count("data:image/jpeg;base64,") == 3, "as it is, without its text, without repeated words"
+    shown = succeeding("show", row["sample_id"][:10], "--warehouse", curated, run=parrot_here).stdout
+    assert row["caption"] in shown
+    assert "repeated in the caption" in shown
+    told = json.loads(
+        succeeding("show", row["sample_id"], "--warehouse", curated, "--json", run=parrot_here).stdout
+    )
+    assert (told["image_type"], told["url"]) == ("concurrent", row["url"])
+    assert told["removal"][0]["score_co_removed"] is not None
+    for sample, message in (("nothing", "no sample nothing in"), ("", "several samples are called")):
+        result = parrot_here("show", sample, "--warehouse", curated)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert message in result.stderr
+
+
+def test_every_query_of_the_cookbook_answers(curated, spark):
+    page = (REPOSITORY / "docs/cookbook.md").read_text(encoding="utf-8")
+    asked = queries(page)
+    assert len(asked) >= 15
+    register_views(Tables(spark, str(curated)))
+    (word,) = spark.sql("SELECT min(co_emb_words[0]) FROM parrot_captions").first()
+    assert word
+    for sql, columns, has_rows in asked:
+        # A small corpus shows other words, and fewer images of a host.
+        frame = spark.sql(sql.replace("'winner'", f"'{word}'").replace(">= 20", ">= 1"))
+        assert frame.columns == columns, sql
+        assert bool(frame.limit(1).count()) == has_rows, sql
 
 
 def test_status_counts_rows_shards_and_failures(warehouse, spark):
@@ -190,6 +255,10 @@ def test_status_counts_rows_shards_and_failures(warehouse, spark):
     lines = {cells[1]: cells for cells in rows if len(cells) == 8}
     assert lines["spotted_text"][2:7] == [str(SAMPLES), "1", "2", str(SHARDS), "0"]
     assert lines["caption_overlap"][6] == "0"
+    told = json.loads(succeeding("status", "--warehouse", warehouse, "--json", run=parrot_here).stdout)
+    (spotted,) = [line for line in told["tables"] if line["table"] == "spotted_text"]
+    assert (spotted["rows"], spotted["failed"], spotted["shards_pending"]) == (SAMPLES, 1, 0)
+    assert told["notes"] == []
 
 
 def planned_run(warehouse, corpus, setting):

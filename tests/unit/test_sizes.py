@@ -14,6 +14,7 @@ MAX_POSITIONAL = 3
 POSITIONAL_ANYWAY = {
     "spark_jobs/cli.py": None,
     "spark_jobs/cli_training.py": None,
+    "spark_jobs/cli_doctor.py": None,
     "spark_jobs/cli_looking.py": None,
     "spark_jobs/cli_subsets.py": None,
     "spark_jobs/cli_weights.py": None,

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import datetime
+import json
+import logging
 import os
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from spark_jobs import cli
+from spark_jobs import cli, log
 from spark_jobs.commands import describe
+from spark_jobs.commands.run import say
 from spark_jobs.config import load_config
 from spark_jobs.errors import sentence
+from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.tracking import without_password
 
 WORKER = """An exception was thrown from the Python worker. Please see the stack trace below.
@@ -74,7 +79,7 @@ def test_exit_codes(arguments, code, told, monkeypatch, capsys):
 
 
 def test_an_interrupted_command_ends_with_130(monkeypatch, capsys):
-    def interrupted(name):
+    def interrupted(name, *, as_json):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(describe, "print_description", interrupted)
@@ -105,3 +110,42 @@ def test_the_shell_completes_commands_and_stages(words, completed):
     }
     result = CliRunner().invoke(cli.app, [], env=environment, prog_name="parrot")
     assert result.stdout.split() == [completed]
+
+
+def test_errors_are_json_lines_where_that_is_wanted(monkeypatch, capsys):
+    try:
+        assert exit_code(monkeypatch, "--log-format", "json", "describe", "nothing") == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        told = json.loads(line)
+        assert (told["level"], told["exit_code"]) == ("error", 1)
+        assert told["message"].startswith("no stage, table or view nothing")
+        assert datetime.datetime.fromisoformat(told["time"]).tzinfo is not None
+        monkeypatch.setenv("PARROT_LOG_FORMAT", "json")
+        assert exit_code(monkeypatch, "describe", "nothing") == 1
+        assert json.loads(capsys.readouterr().err)["level"] == "error"
+    finally:
+        log.use_json(False)
+
+
+def test_what_is_said_and_what_libraries_warn_of_are_json_lines_too(capsys):
+    log.use_json(True)
+    try:
+        stream = log.JsonLines()
+        stream.write("half of a ")
+        stream.write("line\n\nanother\nbegun")
+        logging.getLogger("library").warning("careful")
+        say(StageReport("overlap", "cc12m", rows=3, seconds=1.5, shards_done=1, notes=["a note"]))
+    finally:
+        log.use_json(False)
+    logging.getLogger("library").handle(logging.makeLogRecord({"msg": "said as text", "levelno": 10}))
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [one["message"] for one in told[:3]] == ["half of a line", "another", "careful"]
+    assert (told[2]["level"], told[2]["logger"]) == ("warning", "library")
+    assert (told[3]["stage"], told[3]["dataset"], told[3]["rows"], told[3]["seconds"]) == (
+        "overlap",
+        "cc12m",
+        3,
+        1.5,
+    )
+    assert told[4]["message"] == "a note"
+    assert len(told) == 5

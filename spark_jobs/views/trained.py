@@ -1,0 +1,34 @@
+"""View of trained models: what training on each subset gives."""
+
+from __future__ import annotations
+
+from schemas import evaluation_results, training_runs
+from schemas._table import SAMPLE_KEY
+from spark_jobs.views.view import Relations, View
+
+_OF_TRAINING = ("training", "subset_id", "model", "seed", "samples_seen", "loss")
+_OF_EVALUATION = ("task", "metric", "value", "low", "high", "chance")
+
+
+def _training_results(relations: Relations) -> str:
+    columns = [
+        *(f"t.{name}" for name in ("dataset", *_OF_TRAINING)),
+        *(f"e.{name}" for name in _OF_EVALUATION),
+    ]
+    return (
+        f"SELECT {', '.join(columns)} FROM {relations.current(training_runs.TABLE)} t "
+        f"JOIN {relations.current(evaluation_results.TABLE)} e ON t.dataset = e.dataset AND t.training = e.training"
+    )
+
+
+TRAINING_RESULTS = View(
+    "training_results",
+    "one number about one model that was trained on a subset",
+    (
+        SAMPLE_KEY[0],
+        *(training_runs.TABLE.schema[name] for name in _OF_TRAINING),
+        *(evaluation_results.TABLE.schema[name] for name in _OF_EVALUATION),
+    ),
+    _training_results,
+    reads=(training_runs.TABLE, evaluation_results.TABLE),
+)
