@@ -173,6 +173,11 @@ def test_a_catalog_holds_name_all_and_the_current_rows_by_name(spark):
         assert captions(tables) == {"0-0": "a caption", "0-1": "a caption"}
         publish_views(tables)
         assert spark.table("spark_catalog.parrot_test.samples").count() == 2
+        people = spark.table("spark_catalog.parrot_test.sample_profile")
+        assert {row["caption"] for row in people.select("caption").collect()} == {"a caption"}
+        described = spark.sql("DESCRIBE spark_catalog.parrot_test.sample_profile").collect()
+        assert {row["col_name"]: row["comment"] for row in described}["host"].startswith("Host of the URL")
+        assert spark.table("spark_catalog.parrot_test.parrot_captions").count() == 0
         frame = sample_rows(spark, ["0"], run_key="r2", caption="newer")
         tables.replace(samples.TABLE, frame, dataset="test", run_key="r2", shards=["0"])
         for run_key in ("r1", "r2"):
