@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spark_jobs import cli_doctor, cli_looking, cli_subsets, cli_training, cli_weights
+from spark_jobs import cli_doctor, cli_looking, cli_subsets, cli_training, cli_upkeep, cli_weights
 from spark_jobs.cli_support import (
     Config,
     Dataset,
@@ -159,6 +159,7 @@ for command in (
     cli_training.study,
     cli_training.world,
     cli_doctor.doctor,
+    cli_upkeep.maintain,
     cli_weights.weights,
 ):
     app.command()(command)

@@ -33,6 +33,8 @@ _LOCAL_SETTINGS = {
     # Delta reads its log with 50 partitions by default: 50 tasks per commit on two cores. With one, a commit and a
     # read cost a sixth less than with two.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Delta's vacuum lists a table's folders with 10,000 tasks by default: minutes on two cores for a few files.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "16",
     "spark.sql.legacy.createHiveTableByDefault": "false",
     # Every large tensor is otherwise given back to the system and faulted in again: 15 % of a text
     # spotter's time. Must be in the workers' environment before they start.

@@ -199,7 +199,7 @@ class Tables:
 
     def size(self, spec: TableSpec) -> int:
         """Bytes of the table's current files, of every dataset and run key."""
-        return int(self._delta(spec).detail().collect()[0]["sizeInBytes"])
+        return int(self.delta(spec).detail().collect()[0]["sizeInBytes"])
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""
@@ -247,7 +247,7 @@ class Tables:
             jvm = self.spark.sparkContext._jvm
             none = jvm.scala.Option.empty()  # type: ignore[union-attr]
             if self.in_catalog:
-                return self._delta(spec)._jdt.deltaLog().update(False, none, none)
+                return self.delta(spec)._jdt.deltaLog().update(False, none, none)
             logs = jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
             path = spark_path(self.location(spec))
             return logs.forTable(self.spark._jsparkSession, path).update(False, none, none)
@@ -317,7 +317,8 @@ class Tables:
             return self.spark.read.table(self.location(spec))
         return self.spark.read.format("delta").load(spark_path(self.location(spec)))
 
-    def _delta(self, spec: TableSpec) -> Any:
+    def delta(self, spec: TableSpec) -> Any:
+        """Delta's own handle of the table, for its upkeep."""
         from delta.tables import DeltaTable
 
         if self.in_catalog:

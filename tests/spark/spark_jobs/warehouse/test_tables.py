@@ -92,7 +92,7 @@ def test_each_replacement_is_one_version(tables, spark):
         frame = sample_rows(spark, ["0"])
         version = tables.replace(samples.TABLE, frame, dataset="test", run_key="r1", shards=["0"])
         assert version == before + expected
-    history = tables._delta(samples.TABLE).history(1).collect()[0]["version"]
+    history = tables.delta(samples.TABLE).history(1).collect()[0]["version"]
     assert tables.version(samples.TABLE) == history
 
 

@@ -1,0 +1,31 @@
+"""The command that keeps a warehouse small."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from spark_jobs.cli_support import Debug, Warehouse, guarded, require_warehouse
+
+
+def maintain(
+    warehouse: Warehouse = None,
+    older_than: Annotated[
+        int, typer.Option(min=1, help="Days since rows that nothing reads were finished")
+    ] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, it is only shown")] = False,
+    debug: Debug = False,
+) -> None:
+    """Compact small files, remove rows of run keys that nothing reads any more, delete old files."""
+
+    def work() -> None:
+        from spark_jobs.commands.maintain import maintain as command
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        loaded = load_config(options={"warehouse": warehouse})
+        require_warehouse(loaded.warehouse)
+        command(open_session(loaded.session), loaded, days=older_than, does_it=yes)
+
+    guarded(work, debug=debug)
