@@ -16,6 +16,7 @@ POSITIONAL_ANYWAY = {
     "spark_jobs/cli_training.py": None,
     "spark_jobs/cli_doctor.py": None,
     "spark_jobs/cli_looking.py": None,
+    "spark_jobs/cli_upkeep.py": None,
     "spark_jobs/cli_subsets.py": None,
     "spark_jobs/cli_weights.py": None,
     "udfs/bounded_http.py": {"redirect_request"},
