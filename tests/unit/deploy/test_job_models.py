@@ -34,3 +34,9 @@ def test_a_task_that_names_its_own_model_would_be_found():
         each for each in DATABRICKS_ARGUMENTS["remove_text"] if each not in (*CONFIG_FILES, "--config")
     ]
     assert "parrot-tiny/random-0" in clip_models({**DATABRICKS_ARGUMENTS, "remove_text": without})
+
+
+@pytest.mark.parametrize("arguments", [DATABRICKS_ARGUMENTS, EMR_ARGUMENTS], ids=["databricks", "emr"])
+def test_a_daily_job_assigns_new_images_and_never_refits(arguments):
+    assert "cluster" in arguments
+    assert {parsed(each)["settings"].cluster.model for each in arguments.values()} == {"keep"}
