@@ -345,3 +345,8 @@ class TrackingConfig(Section):
         description="Tracking URI; null: MLFLOW_TRACKING_URI, else Databricks' own, else SQLite in the warehouse",
     )
     experiment: str = Field("parrot", description="Experiment name (a workspace path on Databricks)")
+    job: str | None = Field(
+        None,
+        pattern=r"^[^'`\"]{1,100}$",
+        description="Id of the job run that this is a task of: all tasks of one id share one MLflow run",
+    )

@@ -1,4 +1,4 @@
-"""The only door to MLflow: a parent run for a `parrot run`, a nested run per stage."""
+"""The only door to MLflow: a run for a `parrot run`, a nested run per stage; above them one for its job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _MAX_PARAM = 6000  # MLflow refuses longer values
 _MAX_TAG = 500
+_JOB = "parrot.job"
 _active = False
+_job_run_id: str | None = None
 _step = 0
 _complained = False
 
@@ -72,7 +74,7 @@ def reach(config: RunConfig) -> str:
 
 @contextlib.contextmanager
 def parent_run(config: RunConfig, name: str, params: Mapping[str, Any]) -> Iterator[None]:
-    """Track what happens inside as one MLflow run.
+    """Track what happens inside as one MLflow run, below that of its job if it is a task of one.
 
     The store is reached before anything else happens, so that a wrong address ends a run at its start.
 
@@ -85,14 +87,54 @@ def parent_run(config: RunConfig, name: str, params: Mapping[str, Any]) -> Itera
         return
     import mlflow
 
+    job = config.tracking.job
     _connect(config)
-    with mlflow.start_run(run_name=name):
+    with _job_run(job), mlflow.start_run(run_name=name, nested=job is not None):
         _active = True
         try:
             mlflow.log_params({key: str(value)[:_MAX_PARAM] for key, value in params.items()})
             yield
         finally:
             _active = False
+
+
+@contextlib.contextmanager
+def _job_run(job: str | None) -> Iterator[None]:
+    """The run that the tasks of a job share: the one with its tag, or a new one."""
+    global _job_run_id
+    if job is None:
+        yield
+        return
+    import mlflow
+
+    found = mlflow.search_runs(
+        filter_string=f"tags.`{_JOB}` = '{job}'",
+        order_by=["attribute.start_time ASC"],
+        max_results=1,
+        output_format="list",
+    )
+    run_id = found[0].info.run_id if found else None
+    name = None if found else f"parrot job {job}"
+    with mlflow.start_run(run_id=run_id, run_name=name, tags={_JOB: job}) as run:
+        _job_run_id = run.info.run_id
+        try:
+            yield
+        finally:
+            _job_run_id = None
+
+
+def headline(values: Mapping[str, float], *, tags: Mapping[str, Any]) -> None:
+    """Numbers and tags by which the current run is found, and the job that it is a task of."""
+    if not _active:
+        return
+    import mlflow
+
+    for run_id in filter(None, (current_run_id(), _job_run_id)):
+        with _patience():
+            mlflow.log_metrics(dict(values), run_id=run_id)
+            client = mlflow.MlflowClient()
+            for name, value in tags.items():
+                client.set_tag(run_id, name, str(value)[:_MAX_TAG])
 
 
 @contextlib.contextmanager

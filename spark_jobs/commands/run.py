@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spark_jobs import log, tracking
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
     from spark_jobs.config import RunConfig
 
+# What a run of MLflow's list is told apart and compared by: the paper's Table 1 in short.
+_HEADLINE = (
+    "images",
+    *(
+        f"{name}{end}"
+        for name in ("share_co_emb", "cotr_in_total", "cotr_with_text")
+        for end in ("", "_low", "_high")
+    ),
+)
 _TOLD = ("rows", "failed", "skipped", "shards_done", "shards_kept", "seconds")
 
 
@@ -75,6 +84,7 @@ def run_stages(
     check_ready(Tables(spark, config.warehouse), config, stages)
     with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
         tracking.tags(tags or {})
+        tracking.headline({}, tags=_tags(config))
         for stage in stages:
             with tracking.stage_run(stage.name):
                 tracking.params(_stage_params(config, stage))
@@ -83,6 +93,7 @@ def run_stages(
             say(report)
             reports.append(report)
         tracking.metrics({f"{report.stage} seconds": report.seconds for report in reports})
+        tracking.headline(_headline(reports), tags={})
         publish_views(Tables(spark, config.warehouse))
     return reports
 
@@ -109,6 +120,26 @@ def say(report: StageReport) -> None:
     console.print(f"[bold]{report.stage:>12}[/bold]  {done}")
     for note in report.notes:
         console.print(f"{'':>12}  {note}", markup=False, soft_wrap=True)
+
+
+def _tags(config: RunConfig) -> dict[str, object]:
+    return {
+        "dataset": config.dataset or "",
+        "parrot_version": parrot_version(),
+        "clip_model": f"{config.embed.model}/{config.embed.pretrained}",
+        "spotter": config.spot_text.spotter,
+    }
+
+
+def _headline(reports: Sequence[StageReport]) -> dict[str, float]:
+    """The numbers of the whole run: what `statistics` found, where it was part of it and had something to do."""
+    found = {
+        name: value
+        for report in reports
+        for name, value in report.results.items()
+        if report.stage == "statistics"
+    }
+    return {name: found[name] for name in _HEADLINE if name in found}
 
 
 def _params(config: RunConfig, stages: list[Stage]) -> dict[str, object]:

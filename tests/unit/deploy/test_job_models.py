@@ -40,3 +40,8 @@ def test_a_task_that_names_its_own_model_would_be_found():
 def test_a_daily_job_assigns_new_images_and_never_refits(arguments):
     assert "cluster" in arguments
     assert {parsed(each)["settings"].cluster.model for each in arguments.values()} == {"keep"}
+
+
+def test_all_tasks_of_a_databricks_job_share_the_run_of_their_job():
+    jobs = {parsed(each)["settings"].tracking.job for each in DATABRICKS_ARGUMENTS.values()}
+    assert jobs == {"{{job.run_id}}"}  # which Databricks puts the job run's id in place of
