@@ -9,7 +9,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,33 @@ def reach(config: RunConfig) -> str:
         with _one_try(uri):
             mlflow.MlflowClient(uri).search_experiments(max_results=1)
     return without_password(uri)
+
+
+def histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
+    """A metric of several runs by step; of runs that the store does not have, nothing.
+
+    Args:
+        uri: Address of the store.
+        run_ids: Runs.
+        metric: Name of the metric.
+
+    Returns:
+        By run, steps and values in the order of the steps.
+
+    Raises:
+        TrackingError: If the store cannot be reached.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(uri)
+    with _one_try(uri):
+        client.search_experiments(max_results=1)
+    found = {}
+    for run_id in run_ids:
+        with contextlib.suppress(mlflow.exceptions.MlflowException):
+            points = client.get_metric_history(run_id, metric)
+            found[run_id] = sorted((point.step, point.value) for point in points)
+    return found
 
 
 @contextlib.contextmanager

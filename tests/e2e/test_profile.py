@@ -22,6 +22,7 @@ from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import register_views
 from tests.cookbook import queries
 from tests.e2e.cli import PARROT, REPOSITORY, environment, parrot, parrot_here, query, succeeding
+from tests.notebooks import run_notebook
 
 # Tables that a plain run makes; Sync scores need stage render_text, which must be named.
 PROFILED = tuple(
@@ -247,6 +248,48 @@ def test_every_query_of_the_cookbook_answers(curated, spark):
         frame = spark.sql(sql.replace("'winner'", f"'{word}'").replace(">= 20", ">= 1"))
         assert frame.columns == columns, sql
         assert bool(frame.limit(1).count()) == has_rows, sql
+
+
+def test_the_tour_shows_the_numbers_with_intervals_and_chance(curated, spark):
+    seen = run_notebook("01_profile.py", curated)
+    (overall,) = query(curated, "SELECT * FROM stat_overall")
+    (line,) = [line.split() for line in seen.text.splitlines() if line.startswith("share_co_emb ")]
+    expected = [overall[f"share_co_emb{end}"] for end in ("", "_low", "_high")]
+    assert [float(cell) for cell in line[1:4]] == pytest.approx(expected, abs=1e-4)
+    shares, by_type, samples = seen.figures
+    assert {"share_co_emb", "cotr_in_total"} <= set(shares)
+    assert any(title.startswith("concurrent (") for title in by_type)
+    assert sum(title.startswith("concurrent, CoTR ") for title in samples) == 4
+    assert seen.pictures == sum("CoTR" in title or "no caption words" in title for title in samples)
+
+
+def test_the_other_notebooks_run_on_a_profiled_corpus(curated, spark):
+    scores = run_notebook("02_clip_scores.py", curated)
+    assert len(scores.figures) == 3
+    assert scores.pictures > 0
+    clusters, *removal = run_notebook("03_clusters_and_text_removal.py", curated).figures
+    labels = query(
+        curated, "SELECT cluster_id, label FROM cluster_profile WHERE level = 'cluster' AND images > 0"
+    )
+    assert set(clusters) >= {f"{row['cluster_id']}: {row['label']}"[:60] for row in labels}
+    assert any(label.startswith("all_removed (") for figure in removal for label in figure)
+    subsets = run_notebook("04_subsets.py", curated)
+    assert len(subsets.figures) == 2
+    assert all(set(figure) >= {"random-5", "with_text-5"} for figure in subsets.figures)
+
+
+def test_the_cookbook_is_asked_in_a_notebook(curated, spark):
+    seen = run_notebook("05_cookbook.py", curated, question="11")
+    assert "random-5" in seen.text
+    assert "15. Which subset trains best?" in seen.text
+    assert "stat_text_removal" not in seen.text.partition("\n11. ")[2], "only that question is asked"
+
+
+def test_a_warehouse_without_trainings_says_so_in_its_notebook(curated, spark):
+    seen = run_notebook("06_training.py", curated)
+    assert "Nothing has been trained yet" in seen.text
+    assert "No model has been evaluated yet" in seen.text
+    assert seen.figures == []
 
 
 def test_status_counts_rows_shards_and_failures(warehouse, spark):

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from spark_jobs.config import RunConfig
 from spark_jobs.pipeline import STAGES, STATISTICS, maker_of, select
 from spark_jobs.sections import Section
 from spark_jobs.stages import load_stage
+from spark_jobs.views import VIEWS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "udfs", "spark_jobs")
@@ -315,12 +317,33 @@ def test_notebooks_hold_cells_and_no_logic():
     defining = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     for path, tree in modules("notebooks").items():
         text = (ROOT / path).read_text(encoding="utf-8")
-        assert text.startswith("# Databricks notebook source\n# %%"), path
-        assert text.count("# COMMAND ----------\n\n# %%") == text.count("# %%") - 1, path
+        head, _, body = text.partition("\n")
+        assert head == "# Databricks notebook source", path
         assert not [node for node in ast.walk(tree) if isinstance(node, defining)], path
-        named = set(re.findall(r"\b(?:FROM|JOIN) (\w+)", text))
-        assert named
-        assert named <= set(TABLES), path
+        named = set(re.findall(r"\b(?:FROM|JOIN) (\w+)", body))
+        assert named or "cookbook()" in text
+        assert named <= {*TABLES, *(view.name for view in VIEWS)}, path
+        first, *cells = body.split("\n\n# COMMAND ----------\n\n")
+        assert first.startswith("# MAGIC %md\n# MAGIC # "), path
+        assert len(cells) > 3
+        # Databricks takes a cell for Markdown, or for a command of its own, only as a whole.
+        for cell in (first, *cells):
+            lines = cell.strip().splitlines()
+            magic = [line for line in lines if line.startswith("# MAGIC")]
+            assert magic in ([], lines), f"{path}: {lines[0]}"
+            assert magic or lines[0] == "# %%", f"{path}: {lines[0]}"
+
+
+def test_the_first_cell_of_a_notebook_installs_what_the_bundle_has_uploaded():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wheel = f"parrot_captions-{project['version']}-py3-none-any.whl"
+    for path in modules("notebooks"):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        installed = re.findall(r"^# MAGIC %pip install -q (.*)$", text, re.MULTILINE)
+        requirements, built = installed
+        assert text.index("%pip") < text.index("# %%"), path
+        assert (ROOT / path).parent.joinpath(requirements.removeprefix("-r ")).is_file(), path
+        assert built == f"../../artifacts/.internal/{wheel}", path
 
 
 def test_packages_have_an_init_with_a_docstring():

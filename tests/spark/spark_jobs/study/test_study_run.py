@@ -14,6 +14,7 @@ from spark_jobs.stages import train_clip
 from spark_jobs.study.definition import read_study
 from spark_jobs.warehouse.tables import Tables
 from tests.exported import put_arms
+from tests.notebooks import run_notebook
 from tests.training_export import TINY, in_process, register_tiny
 
 YAML = """
@@ -102,6 +103,24 @@ def test_each_cell_is_an_mlflow_run_with_its_tags(run, compared):
     )
     cells = {(one.data.tags["subset"], one.data.tags["model"], one.data.tags["seed"]) for one in found}
     assert cells == {(subset, TINY, seed) for subset in ("random", "without_text") for seed in "01"}
+
+
+def test_the_notebook_shows_the_studys_table_and_curves(spark, run, compared):
+    seen = run_notebook("06_training.py", run.config.warehouse, mlflow=run.config.tracking.uri)
+    assert "4 of 4 trainings are tracked in MLflow" in seen.text
+    assert "compared with random-4" in seen.text
+    (one,) = [one for one in compared if (one.metric, one.subset) == ("sync_margin", "without_text")]
+    (line,) = [
+        line.split()
+        for line in seen.text.splitlines()
+        if {"sync_margin", "without_text-4"} <= set(line.split())
+    ]
+    assert [float(cell) for cell in line[5:8]] == pytest.approx(
+        [one.mean, one.spread, one.difference], abs=1e-4
+    )
+    curves, panels = seen.figures
+    assert len(panels) > len(curves)
+    assert "sync_margin, synthetic_text" in panels
 
 
 def test_a_finished_study_has_nothing_to_do(spark, run, compared, monkeypatch, capsys):
