@@ -100,7 +100,9 @@ def show_picture(ax: Any, row: Any, title: str) -> None:
 
 def _whole(value: Any) -> int | None:
     """A whole number of a pandas row, which holds it as a float where others of its column are null."""
-    return None if value is None or value != value else int(value)
+    import pandas as pd
+
+    return None if pd.isna(value) else int(value)
 
 
 @dataclass(frozen=True)

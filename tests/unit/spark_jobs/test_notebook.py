@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import math
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
 
 from spark_jobs.errors import ConfigError
-from spark_jobs.notebook import Question, cookbook, questions, widget
+from spark_jobs.notebook import Question, cookbook, questions, show_picture, widget
 from tests.cookbook import queries
 from tests.notebooks import FOLDER
 
@@ -41,6 +48,33 @@ def test_a_setting_is_a_widget_in_databricks(monkeypatch):
     assert widget("dataset", "demo", untouched) == "demo"
     assert untouched.widgets.made == {"dataset": "demo"}
     assert widget("dataset", "demo", filled) == "cc12m"
+
+
+def test_a_picture_is_shown_though_pandas_holds_its_place_as_floats(tmp_path):
+    """Beside a null pandas turns whole numbers into floats, and the null into NaN."""
+    png = io.BytesIO()
+    Image.new("RGB", (3, 2), "red").save(png, "PNG")
+    path = tmp_path / "images.tar"
+    path.write_bytes(b"head" + png.getvalue() + b"tail")
+    place = {"image_uri": str(path), "image_offset": 4.0, "image_length": float(len(png.getvalue()))}
+    for nothing in (math.nan, None, pd.NA):
+        _, ax = plt.subplots()
+        show_picture(ax, SimpleNamespace(**place, image_row=nothing), "a picture")
+        (shown,) = ax.images
+        assert shown.get_array().shape == (2, 3, 3)
+        assert ax.get_title() == "a picture"
+    plt.close("all")
+
+
+def test_a_picture_that_cannot_be_had_says_why(tmp_path):
+    _, ax = plt.subplots()
+    place = SimpleNamespace(image_uri=str(tmp_path / "none.png"), image_offset=None, image_length=None)
+    place.image_row = None
+    show_picture(ax, place, "no picture")
+    assert not ax.images
+    (reason,) = ax.texts
+    assert reason.get_text()
+    plt.close("all")
 
 
 def test_questions_stand_under_their_headings():
