@@ -114,6 +114,8 @@ else:
     names = sorted(results["subset_id"].unique())
     baseline = next((name for name in names if name.startswith(BASELINE)), names[0])
     compared = pd.DataFrame(compare(numbers, subsets=names, baseline=baseline))
+    optional = ["spread", "difference", "p_value"]
+    compared[optional] = compared[optional].astype(float)
     chance = results.groupby(["task", "metric"])["chance"].mean().rename("chance").reset_index()
     compared = compared.merge(chance, on=["task", "metric"], how="left")
     print(f"compared with {baseline}")
@@ -138,14 +140,14 @@ if panels:
         ax.set_visible(True)
         for number, (model, points) in enumerate(shown.groupby("model")):
             places = [names.index(name) + 0.15 * number for name in points["subset"]]
-            ax.errorbar(
-                points["mean"], places, xerr=points["spread"].fillna(0), fmt="o", capsize=3, label=model
-            )
+            reach = points["spread"].fillna(0)  # one seed has no spread
+            ax.errorbar(points["mean"], places, xerr=reach, fmt="o", capsize=3, label=model)
         if shown["chance"].notna().any():
             ax.axvline(shown["chance"].mean(), color="grey", linestyle="--", linewidth=0.8)
         ax.set_yticks(range(len(names)), names, fontsize=8)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_title(f"{metric}, {task}", fontsize=9)
         ax.grid(axis="x", alpha=0.3)
+        ax.locator_params(axis="x", nbins=5)
     axes[0, 0].legend(fontsize=7)
     plt.show()
