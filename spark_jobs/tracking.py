@@ -195,7 +195,13 @@ def metrics(values: Mapping[str, float], step: int | None = None) -> None:
         if step is None:
             _step += 1
         with _patience():
-            mlflow.log_metrics(dict(values), step=_step if step is None else step)
+            named = {_metric_name(name): value for name, value in values.items()}
+            mlflow.log_metrics(named, step=_step if step is None else step)
+
+
+def _metric_name(name: str) -> str:
+    """A name that MLflow takes (letters, digits and `_-. :/`): `recall@5` is `recall at 5` there."""
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", " at "))
 
 
 def tags(values: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ def task(config, name, *, stage="embed", fails=False):
     with tracking.parent_run(config, name, {"stages": stage}):
         tracking.headline({}, tags={"dataset": "test"})
         with tracking.stage_run(stage):
-            tracking.metrics({"rows": 3.0})
+            tracking.metrics({"rows": 3.0, "recall@5 (all)": 0.5})
         if fails:
             raise ValueError(name)
         tracking.headline({"cotr_in_total": 0.25}, tags={})
@@ -68,7 +68,7 @@ def test_tasks_of_a_job_share_one_run_with_the_headline(store, tmp_path):
         assert parent(one) == whole.info.run_id
         assert one.data.params == {"stages": stage}
         (inner,) = [run for run in named(found, stage) if parent(run) == one.info.run_id]
-        assert inner.data.metrics == {"rows": 3.0}
+        assert inner.data.metrics == {"rows": 3.0, "recall at 5 _all_": 0.5}  # names that MLflow takes
     (other,) = named(found, "of another job")
     assert parent(other) != whole.info.run_id
 
