@@ -152,16 +152,17 @@ def _job_run(job: str | None) -> Iterator[None]:
 
 def headline(values: Mapping[str, float], *, tags: Mapping[str, Any]) -> None:
     """Numbers and tags by which the current run is found, and the job that it is a task of."""
-    if not _active:
+    if not _active or not (values or tags):
         return
     import mlflow
+    from mlflow.entities import Metric, RunTag
 
+    now = time.time_ns() // 1_000_000
+    numbers = [Metric(name, value, now, 0) for name, value in values.items()]
+    words = [RunTag(name, str(value)[:_MAX_TAG]) for name, value in tags.items()]
     for run_id in filter(None, (current_run_id(), _job_run_id)):
         with _patience():
-            mlflow.log_metrics(dict(values), run_id=run_id)
-            client = mlflow.MlflowClient()
-            for name, value in tags.items():
-                client.set_tag(run_id, name, str(value)[:_MAX_TAG])
+            mlflow.MlflowClient().log_batch(run_id, metrics=numbers, tags=words)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from spark_jobs.clustering.config import ClusterConfig
     from spark_jobs.config import RunConfig
+    from spark_jobs.runner.pending import RunKeys
     from spark_jobs.warehouse.tables import Tables
 
 
@@ -44,11 +45,12 @@ def ensure_model(
         StageError: If a dataset has no embeddings, datasets were embedded in different ways, the vectors are too
             few for what is asked, or the pinned model is not there or not of these vectors.
     """
-    pinned = pinned_run_key(tables, config, current=current_run_keys(tables))
+    current = current_run_keys(tables)
+    pinned = pinned_run_key(tables, config, current=current)
     if pinned is None:
-        work = _work(spark, tables, config=config, plan=plan_fit(tables, config))
+        work = _work(spark, tables, config=config, plan=plan_fit(tables, config, current=current))
     else:
-        work = _use(tables, config, pinned)
+        work = _use(tables, config, pinned, current=current)
     run_whole(tables, config.runner, (work,), report=report)
     model = find_model(tables, work.run_key)
     if model is not None:
@@ -86,9 +88,9 @@ def _work(spark: SparkSession, tables: Tables, *, config: RunConfig, plan: FitPl
     )
 
 
-def _use(tables: Tables, config: RunConfig, run_key: str) -> TableWork:
+def _use(tables: Tables, config: RunConfig, run_key: str, *, current: RunKeys) -> TableWork:
     """Make a stored model that of the dataset: it is copied where another dataset holds it, and logged."""
-    spec, model = cluster_models.TABLE, find_model(tables, run_key)
+    spec, model, dataset = cluster_models.TABLE, find_model(tables, run_key), config.dataset_name
     if model is None:
         raise StageError(
             f"cluster.model={config.cluster.model}: the log names a model that {tables.warehouse} no longer holds; "
@@ -105,12 +107,10 @@ def _use(tables: Tables, config: RunConfig, run_key: str) -> TableWork:
         params={},
         stored_run_key=run_key,
         input_key=model.input_key,
-        is_done=lambda *_: config.dataset_name in model.datasets,
+        is_done=lambda *_: dataset in model.datasets,
         logged={
             "params": {"model": config.cluster.model},
-            "reads": {
-                config.dataset_name: embeddings_keys(current_run_keys(tables), config)[config.dataset_name]
-            },
+            "reads": {dataset: embeddings_keys(current, config)[dataset]},
         },
         compute=compute,
     )

@@ -12,6 +12,7 @@ from spark_jobs.errors import StageError
 from spark_jobs.pipeline import STAGES
 from spark_jobs.runner.progress import duration, output_console
 from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.upkeep import size_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,7 +50,8 @@ def bytes_per_sample(spark: SparkSession, config: RunConfig) -> float:
     """Size of all tables of the warehouse per sample of it, in bytes."""
     tables = Tables(spark, config.warehouse)
     count = tables.read(samples.TABLE).count()
-    return sum(map(tables.size, filter(tables.exists, ALL_TABLES))) / max(1, count)
+    sizes = [size_of(tables, spec) for spec in ALL_TABLES if tables.exists(spec)]
+    return sum(size.bytes for size in sizes) / max(1, count)
 
 
 def print_cost(rates: list[StageRate], plan: Plan, *, stored: float) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from schemas import ALL_TABLES, TABLES
 from schemas._table import TableSpec
+from spark_jobs.access_mode import require_workers
 from spark_jobs.runner.old_rows import OldRows, find_old_rows
 from spark_jobs.runner.progress import console, output_console
 from spark_jobs.warehouse.tables import Tables
@@ -31,8 +32,10 @@ def maintain(spark: SparkSession, config: RunConfig, *, days: int, does_it: bool
         does_it: Whether to do it.
 
     Raises:
+        SessionError: If the session takes only queries.
         StageError: If a run is writing what would be removed.
     """
+    require_workers(spark, "parrot maintain")
     tables = Tables(spark, config.warehouse)
     before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
     old = find_old_rows(tables, before=before.timestamp())

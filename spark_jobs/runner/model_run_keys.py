@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas import MODEL_TABLES, TABLES, stage_runs
 from schemas._table import TableSpec
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spark_jobs.warehouse.tables import Tables
 
 _PAIRS = Question("models and run keys", version=1)
-_ENDED = Question("end of run keys", version=1)
+_ENDED = Question("end of run keys", version=2)
 
 
 def run_keys_by_model(
@@ -39,9 +39,11 @@ def run_keys_by_model(
         )
 
     pairs = tables.answer(spec, _PAIRS.of(dataset=dataset), ask)
-    ended = _ended(tables, spec, dataset)
+    ended = ended_run_keys(tables)
     now = current.get((dataset, spec.name))
-    in_time = sorted(pairs, key=lambda pair: (pair[1] == now, ended.get(pair[1], 0.0), pair[1]))
+    in_time = sorted(
+        pairs, key=lambda pair: (pair[1] == now, ended.get((dataset, spec.name, pair[1]), 0.0), pair[1])
+    )
     found: dict[str, tuple[str, ...]] = {}
     for model, run_key in in_time:
         found[model] = (*found.get(model, ()), run_key)
@@ -85,20 +87,17 @@ def current_of_models(
     return wanted
 
 
-def _ended(tables: Tables, spec: TableSpec, dataset: str) -> dict[str, float]:
-    """When each run key of a table was finished last, seconds since 1970."""
+def ended_run_keys(tables: Tables) -> dict[tuple[str, str, str], float]:
+    """When each run key was finished last, seconds since 1970; by dataset, table and run key, as the log knows them."""
     if not tables.exists(stage_runs.TABLE):
         return {}
 
-    def ask() -> dict[str, float]:
+    def ask() -> list[list[Any]]:
         from pyspark.sql import functions as F
 
-        log = tables.read(stage_runs.TABLE, dataset=dataset)
-        finished = log.where((F.col("event") == "finished") & (F.col("table_name") == spec.name))
-        at = F.max(F.col("started_at").cast("double") + F.col("seconds")).alias("at")
-        return {row["run_key"]: row["at"] for row in finished.groupBy("run_key").agg(at).collect()}
+        at = F.max(F.col("started_at").cast("double") + F.col("seconds"))
+        finished = tables.read(stage_runs.TABLE).where("event = 'finished'")
+        return [list(row) for row in finished.groupBy("dataset", "table_name", "run_key").agg(at).collect()]
 
-    ended: dict[str, float] = tables.answer(
-        stage_runs.TABLE, _ENDED.of(dataset=dataset, table=spec.name), ask
-    )
-    return ended
+    found = tables.answer(stage_runs.TABLE, _ENDED, ask)
+    return {(dataset, table, run_key): ended for dataset, table, run_key, ended in found}

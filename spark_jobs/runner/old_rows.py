@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas import ALL_TABLES, images, samples, stage_runs, subsets
+from schemas import ALL_TABLES, images, samples, subsets
 from schemas._table import KEY_COLUMNS
-from spark_jobs.runner.model_run_keys import newest_by_model
+from spark_jobs.runner.model_run_keys import ended_run_keys, newest_by_model
 from spark_jobs.runner.outdated import MadeFrom, read_made_from
 from spark_jobs.warehouse.views import current_run_keys
 
@@ -61,7 +61,7 @@ def find_old_rows(tables: Tables, *, before: float) -> list[OldRows]:
     made_from = read_made_from(tables)
     kept |= {place for place in made_from if place[1] == subsets.TABLE.name}
     read = with_what_they_read(kept, made_from)
-    return old_rows(_held(tables), kept=read, ended=_ended(tables), before=before)
+    return old_rows(_held(tables), kept=read, ended=ended_run_keys(tables), before=before)
 
 
 def with_what_they_read(places: Iterable[Place], made_from: MadeFrom) -> set[Place]:
@@ -100,14 +100,3 @@ def _held(tables: Tables) -> dict[Place, int]:
         rows = tables.read(spec).groupBy("dataset", "run_key").count().orderBy("dataset", "run_key")
         found.update({(dataset, spec.name, run_key): count for dataset, run_key, count in rows.collect()})
     return found
-
-
-def _ended(tables: Tables) -> dict[Place, float]:
-    from pyspark.sql import functions as F
-
-    if not tables.exists(stage_runs.TABLE):
-        return {}
-    at = F.max(F.col("started_at").cast("double") + F.col("seconds"))
-    finished = tables.read(stage_runs.TABLE).where("event = 'finished'")
-    rows = finished.groupBy("dataset", "table_name", "run_key").agg(at).collect()
-    return {(dataset, table, run_key): ended for dataset, table, run_key, ended in rows}

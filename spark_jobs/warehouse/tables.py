@@ -68,7 +68,7 @@ class Tables:
         from pyspark.errors import AnalysisException
 
         try:
-            self.spark.sql(f"DESCRIBE DETAIL {self._place(spec)}").collect()
+            self.detail(spec)
         except AnalysisException:
             return False
         return True
@@ -197,9 +197,9 @@ class Tables:
         values = [tuple(row[name] for name in spec.columns) for row in rows]
         return self.spark.createDataFrame(values, spec.schema).coalesce(1)
 
-    def size(self, spec: TableSpec) -> int:
-        """Bytes of the table's current files, of every dataset and run key."""
-        return int(self.delta(spec).detail().collect()[0]["sizeInBytes"])
+    def detail(self, spec: TableSpec) -> Any:
+        """What Delta says of the table as a whole, among it `numFiles` and `sizeInBytes` of its current version."""
+        return self.spark.sql(f"DESCRIBE DETAIL {self._place(spec)}").collect()[0]
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""

@@ -29,7 +29,7 @@ class Size:
 
 def size_of(tables: Tables, spec: TableSpec) -> Size:
     """Files of a table's current version."""
-    detail = tables.delta(spec).detail().select("numFiles", "sizeInBytes").collect()[0]
+    detail = tables.detail(spec)
     return Size(int(detail["numFiles"]), int(detail["sizeInBytes"]))
 
 

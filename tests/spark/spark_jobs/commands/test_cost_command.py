@@ -11,6 +11,7 @@ from spark_jobs.commands.cost import bytes_per_sample, measured_rates, print_cos
 from spark_jobs.cost import Plan
 from spark_jobs.errors import StageError
 from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.upkeep import size_of
 from tests.table_rows import filled, put_rows
 
 
@@ -55,7 +56,7 @@ def test_what_the_log_says_is_what_is_printed(spark, config, capsys):
     (rate,) = measured_rates(spark, config, cores=2)
     assert (rate.stage, rate.samples, rate.core_seconds) == ("overlap", 20_000, pytest.approx(0.01))
     stored = bytes_per_sample(spark, config)
-    assert stored * 10 == sum(tables.size(spec) for spec in (samples.TABLE, stage_runs.TABLE)) > 0
+    assert stored * 10 == sum(size_of(tables, spec).bytes for spec in (samples.TABLE, stage_runs.TABLE)) > 0
     print_cost([rate], Plan(360_000_000, cores=100, chunk_seconds=120, price=0.5), stored=stored)
     printed = capsys.readouterr().out
     assert "1,000.0" in printed  # core-hours
