@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Training with petastorm as feed: petastorm wants a numpy and a pyarrow that nothing else wants.
 TRAIN_VENV := .venv-train
+# The documentation's own tools, none of which the code needs.
+DOCS_VENV := .venv-docs
 # Other versions that users run parrot with (make test-lines).
 DATABRICKS_VENV := .venv-databricks-17.3
 DATABRICKS_PINS := deploy/databricks/requirements-17.3-ml.txt
@@ -16,13 +18,16 @@ UV := uv==0.13.9
 # In the order of the folders: the long files are at the front (e2e, spark), what is left at the end is short (unit).
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-lines train-env lint bench lock clean check-python check-java
+.PHONY: help demo docs test test-unit test-lines train-env lint bench lock clean check-python check-java
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/ready check-java ## Profile a small drawn corpus: report in demo/report.html, tables in demo/warehouse
 	$(BIN)/parrot demo --to demo
+
+docs: $(DOCS_VENV)/ready ## Build the documentation's pages: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
 
 test: $(VENV)/ready $(TRAIN_VENV)/ready check-java ## Run every test
 	$(BIN)/python -m pytest tests $(SIDE_BY_SIDE)
@@ -44,8 +49,9 @@ lint: $(VENV)/ready ## Check style and types
 bench: $(VENV)/ready check-java ## Run the benchmarks (minutes each); they print ratios
 	for file in benchmarks/[a-z]*.py; do echo "== $$file" && $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
-LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
+LOCK = $(COMPILE) pyproject.toml
 
 lock: $(VENV)/ready ## Resolve all locks anew from pyproject.toml and constraints.txt, for Python 3.11 and 3.12
 	$(LOCK) --constraints constraints.txt --extra spark --extra s3 --extra train --extra download --extra evaluate \
@@ -53,9 +59,10 @@ lock: $(VENV)/ready ## Resolve all locks anew from pyproject.toml and constraint
 	$(LOCK) --constraints requirements.lock --extra s3 --extra download --extra rapidocr --extra segment --output-file requirements-runtime.lock
 	cp requirements.lock requirements-petastorm.lock # what both can have, both have: it is then installed once
 	$(LOCK) --constraints constraints.txt --extra spark --extra s3 --extra train-petastorm --output-file requirements-petastorm.lock
+	$(COMPILE) --group docs --output-file requirements-docs.lock
 	PATH=$(abspath $(BIN)):$$PATH python deploy/databricks/resolve.py
 
-clean: ## Remove the demo and caches (not .venv and .venv-train)
+clean: ## Remove the demo, what was built and caches (not .venv and its like)
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache build *.egg-info
 
 $(VENV)/ready: requirements.lock pyproject.toml | check-python
@@ -69,6 +76,11 @@ $(TRAIN_VENV)/ready: requirements-petastorm.lock pyproject.toml | $(VENV)/ready
 	$(PYTHON) -m venv --without-pip $(TRAIN_VENV)
 	$(INSTALL) --python $(TRAIN_VENV) --require-hashes --requirement requirements-petastorm.lock
 	$(INSTALL) --python $(TRAIN_VENV) --no-deps --editable .
+	touch $@
+
+$(DOCS_VENV)/ready: requirements-docs.lock | $(VENV)/ready
+	$(PYTHON) -m venv --without-pip $(DOCS_VENV)
+	$(INSTALL) --python $(DOCS_VENV) --require-hashes --requirement requirements-docs.lock
 	touch $@
 
 # The runtime's Python, where it is there; without extra s3, which the runtime's botocore does not allow.

@@ -1,8 +1,8 @@
-"""Write what follows from the code: docs/configuration.md, docs/views.md, and the generated tables of README.md.
+"""Write what follows from the code: the pages configuration, views and tables, and the generated tables of README.md.
 
     python docs/generate.py
 
-The tests compare both with what this writes.
+The tests compare all of them with what this writes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
+from pyspark.sql.types import StructField
 
 from schemas import ALL_TABLES
 from schemas.stage_runs import TABLE as STAGE_RUNS
@@ -25,6 +26,7 @@ from spark_jobs.views import VIEWS
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 VIEWS_PAGE = ROOT / "docs" / "views.md"
+TABLES_PAGE = ROOT / "docs" / "tables.md"
 README = ROOT / "README.md"
 
 # What stages read that read no table.
@@ -60,6 +62,14 @@ schema. They show current rows (the run key whose stage finished last). A stage 
 null, and a view whose tables are all missing has no row. Questions, queries and answers: [cookbook.md](cookbook.md).
 """
 
+_TABLES_HEAD = """# Tables
+
+Generated from `schemas/` by `python docs/generate.py`; do not edit.
+
+What `parrot describe TABLE` prints. In SQL the name of a table shows its current rows (the run key whose stage finished
+last), `NAME_all` all of them. Joined, they are in [views](views.md).
+"""
+
 
 def views_page() -> str:
     """The whole of docs/views.md."""
@@ -67,13 +77,26 @@ def views_page() -> str:
     for view in VIEWS:
         read = _names([spec.name for spec in view.reads])
         of = f" From {read}." if read else ""
-        parts += [f"## `{view.name}`\n", f"A row is {view.meaning}.{of}\n"]
-        rows = [
-            (f"`{field.name}`", f"`{field.dataType.simpleString()}`", field.metadata["comment"])
-            for field in view.columns
-        ]
-        parts.append(_table(("column", "type", "meaning"), rows))
+        parts += [f"## `{view.name}`\n", f"A row is {view.meaning}.{of}\n", _columns(view.columns)]
     return "\n".join(parts)
+
+
+def tables_page() -> str:
+    """The whole of docs/tables.md."""
+    parts = [_TABLES_HEAD]
+    for spec in ALL_TABLES:
+        makers = "every stage" if spec is STAGE_RUNS else _names(makers_of(spec.name))
+        of = f"A row is {spec.meaning}. Made by {makers}. Key: {_names(spec.key)}.\n"
+        parts += [f"## `{spec.name}`\n", of, _columns(spec.schema.fields)]
+    return "\n".join(parts)
+
+
+def _columns(fields: Iterable[StructField]) -> str:
+    rows = [
+        (f"`{field.name}`", f"`{field.dataType.simpleString()}`", field.metadata["comment"])
+        for field in fields
+    ]
+    return _table(("column", "type", "meaning"), rows)
 
 
 def configuration_page() -> str:
@@ -144,6 +167,7 @@ def main() -> None:
     """Write all files."""
     CONFIGURATION.write_text(configuration_page(), encoding="utf-8")
     VIEWS_PAGE.write_text(views_page(), encoding="utf-8")
+    TABLES_PAGE.write_text(tables_page(), encoding="utf-8")
     README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from spark_jobs.sources import SOURCES
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "deploy/*/*.md", "notebooks/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/*.md", "deploy/*/*.md", "notebooks/*.md", "tests/*.md")
     for page in ROOT.glob(pattern)
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -104,6 +104,8 @@ def test_generated_text_is_up_to_date():
     assert page == generate.configuration_page(), "run python docs/generate.py"
     views = (ROOT / "docs/views.md").read_text("utf-8")
     assert views == generate.views_page(), "run python docs/generate.py"
+    tables = (ROOT / "docs/tables.md").read_text("utf-8")
+    assert tables == generate.tables_page(), "run python docs/generate.py"
 
 
 def test_generator_refuses_a_readme_without_its_places():
@@ -138,6 +140,20 @@ def test_the_configuration_pages_example_is_valid(tmp_path):
     assert load_config(overrides=(override,)).session.spark
 
 
+def test_commands_stand_in_blocks_that_are_checked():
+    """A block of another language than sh is not looked at, so no command may hide there."""
+    blocks = 0
+    for page in PAGES:
+        fences = re.findall(
+            r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        )
+        blocks += len(fences)
+        for language, block in fences:
+            if language != "sh":
+                assert not re.search(r"^\s*\$?\s*(\S*/)?parrot [a-z]+ --", block, re.MULTILINE), page.name
+    assert blocks > 50
+
+
 def test_the_pages_commands_are_found():
     assert len(parrot_commands()) > 10
     assert {"README.md", "deploy/emr/README.md"} <= {page for page, _ in parrot_commands()}
@@ -167,16 +183,22 @@ def test_a_wrong_command_would_be_found(arguments):
         check_command(arguments)
 
 
-def test_every_command_is_in_the_readme_and_every_option_of_run():
+def test_every_command_is_shown_and_every_option_of_run():
     commands = typer.main.get_command(app).commands
-    in_readme = [arguments for page, arguments in parrot_commands() if page == "README.md"]
-    made = {arguments[0] for arguments in in_readme} | {"demo"}  # `make demo`
-    assert set(commands) == made
+    shown = [arguments for _, arguments in parrot_commands()]
+    assert set(commands) == {arguments[0] for arguments in shown} | {"demo"}  # `make demo`
     options = {
         option for parameter in commands["run"].params for option in parameter.opts if option[:2] == "--"
     }
-    used = {word for arguments in in_readme for word in arguments}
-    assert options - {"--config", "--debug", "--help"} <= used
+    used = {word for arguments in shown if arguments[0] == "run" for word in arguments}
+    assert options - {"--debug", "--help"} <= used
+
+
+def test_the_readme_links_to_every_page():
+    linked = set(re.findall(r"\]\((docs/\w+\.md)\)", README))
+    pages = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md")}
+    assert len(pages) > 20
+    assert linked == pages
 
 
 def test_commands_and_options_have_help():
@@ -206,9 +228,11 @@ def test_links_and_named_files_exist():
                 links += 1
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
     assert links > 5
-    for folder in re.findall(r"^\| (`[^|]*/`[^|]*) \|", README, re.MULTILINE):
-        for name in re.findall(r"`([^`]+)`", folder):
-            assert (ROOT / name).is_dir(), f"README names {name}"
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    folders = re.findall(r"^\| (`[^|]*/`[^|]*) \|", architecture, re.MULTILINE)
+    assert len(folders) > 10
+    for name in re.findall(r"`([^`]+)`", " ".join(folders)):
+        assert (ROOT / name).is_dir(), f"architecture.md names {name}"
 
 
 def test_changelog_keeps_the_form():

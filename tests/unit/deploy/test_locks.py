@@ -13,7 +13,13 @@ from tests.deployments import ROOT, canonical, locked
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.lock", "requirements-runtime.lock", "requirements-petastorm.lock"]
+    "name",
+    [
+        "requirements.lock",
+        "requirements-runtime.lock",
+        "requirements-petastorm.lock",
+        "requirements-docs.lock",
+    ],
 )
 def test_locks_have_hashes_and_no_addresses(name):
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -33,6 +39,14 @@ def test_the_lock_has_what_is_declared_but_petastorm():
     for requirement in map(Requirement, [*project["dependencies"], *apart]):
         assert locked("requirements-petastorm.lock")[canonical(str(requirement))] in requirement.specifier
     assert "petastorm" not in locked("requirements.lock")
+
+
+def test_the_documentations_lock_has_its_tools_and_nothing_of_the_code():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    docs = locked("requirements-docs.lock")
+    for requirement in map(Requirement, groups["docs"]):
+        assert docs[canonical(str(requirement))] in requirement.specifier
+    assert {"torch", "pyspark", "mlflow", "numpy"} & set(docs) == set()
 
 
 def test_the_runtime_lock_is_of_the_lock_without_spark_and_test_tools():
