@@ -23,12 +23,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces, Java's 
 
 
 def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
-    """Check and run stages, or print what they would do."""
-    from spark_jobs.commands.run import check, run_stages
-    from spark_jobs.session import open_session
+    """Check and run stages, or print what they would do; of several datasets one after the other."""
+    from spark_jobs.commands.several import run_each
     from spark_jobs.sources.storage import listed_once
 
-    with listed_once():
+    def run_one(config: Any, stages: Any) -> None:
+        from spark_jobs.commands.run import check, run_stages
+        from spark_jobs.session import open_session
+
         # A source is new data as a rule: whose it is must be said.
         if config.source is None and any(stage.needs_dataset for stage in stages):
             config = with_dataset(config)
@@ -38,8 +40,11 @@ def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
             from spark_jobs.commands.dry_run import print_plan
 
             print_plan(spark, config, stages)
-            return
-        run_stages(spark, config, stages)
+        else:
+            run_stages(spark, config, stages)
+
+    with listed_once():
+        run_each(config, stages, run_one)
 
 
 def with_dataset(config: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -15,6 +14,7 @@ from spark_jobs.errors import ConfigError
 from spark_jobs.evaluation.config import EvaluateClipConfig
 from spark_jobs.sections import (
     AestheticConfig,
+    DatasetConfig,
     DeduplicateConfig,
     DownloadConfig,
     EmbedConfig,
@@ -31,6 +31,7 @@ from spark_jobs.sections import (
     SpotTextConfig,
     StatisticsConfig,
     TrackingConfig,
+    dataset_name,
 )
 from spark_jobs.subsets.definition import CurateConfig
 from spark_jobs.training.config import TrainClipConfig
@@ -51,6 +52,10 @@ class RunConfig(Section):
         description="Name of the dataset in the tables; null: the only one of the warehouse (reports: all of them)",
     )
     source: str | None = Field(None, description="Folder or URI of the image-text pairs")
+    datasets: tuple[DatasetConfig, ...] = Field(
+        (),
+        description="Datasets of `parrot run`, one after the other, each {name, source}; --dataset takes one of them",
+    )
     limit: int | None = Field(None, ge=1, description="Work on this many shards only, a fixed sample by hash")
     refresh: bool = Field(False, description="Ingest shards again that changed at the source")
     retry_failed: bool = Field(False, description="Do failed rows again, keep the others")
@@ -78,10 +83,16 @@ class RunConfig(Section):
     @field_validator("dataset")
     @classmethod
     def _dataset_is_a_folder_name(cls, name: str | None) -> str | None:
-        # The name becomes a partition folder and stands in SQL predicates.
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
-            raise ValueError("a dataset name is 1 to 100 letters, digits, dots, dashes or underscores")
-        return name
+        return name if name is None else dataset_name(name)
+
+    @field_validator("datasets")
+    @classmethod
+    def _each_dataset_is_named_once(cls, datasets: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+        names = [one.name for one in datasets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named more than once")
+        return datasets
 
     @property
     def dataset_name(self) -> str:

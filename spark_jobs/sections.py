@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,31 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are faults, values never change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def dataset_name(name: str) -> str:
+    """The name of a dataset, which becomes a partition folder and stands in SQL predicates.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
+        raise ValueError("a dataset name is 1 to 100 letters, digits, dots, dashes or underscores")
+    return name
+
+
+class DatasetConfig(Section):
+    """One of several datasets of a run."""
+
+    name: str = Field(description="Name of the dataset in the tables")
+    source: str | None = Field(
+        None, description="Folder or URI of its image-text pairs; null: the one it has been ingested from"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, name: str) -> str:
+        return dataset_name(name)
 
 
 class IngestConfig(Section):

@@ -154,6 +154,13 @@ def test_commands_stand_in_blocks_that_are_checked():
     assert blocks > 50
 
 
+def test_the_example_of_several_datasets_is_valid(tmp_path):
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "job.yaml").write_text(example, encoding="utf-8")
+    assert [one.name for one in load_config(str(tmp_path / "job.yaml")).datasets] == ["cc12m", "laion"]
+
+
 def test_the_pages_commands_are_found():
     assert len(parrot_commands()) > 10
     assert {"README.md", "deploy/emr/README.md"} <= {page for page, _ in parrot_commands()}
