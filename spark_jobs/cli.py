@@ -148,6 +148,7 @@ for command in (
     cli_looking.status,
     cli_looking.sql,
     cli_looking.compare_models,
+    cli_looking.compare_spotters,
     cli_looking.cost,
     cli_looking.describe,
     cli_looking.show,

@@ -83,6 +83,32 @@ def compare_models(
     guarded(work, debug=debug)
 
 
+def compare_spotters(
+    one: Annotated[str, typer.Argument(help="A spotter with readings there: easyocr-fast, or easyocr/de+en")],
+    other: Annotated[str, typer.Argument(help="The spotter that it is compared with")],
+    warehouse: Warehouse = None,
+    dataset: Dataset = None,
+    set_: Set = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare what two spotters read in one dataset: words, text or none, image types, CoTR."""
+
+    def work() -> None:
+        from spark_jobs.commands import compare_spotters as command
+        from spark_jobs.config import load_config
+        from spark_jobs.session import open_session
+
+        options = {"warehouse": warehouse, "dataset": dataset}
+        loaded = load_config(overrides=tuple(set_ or ()), options=options)
+        command.check_names(one, other)
+        require_warehouse(loaded.warehouse)
+        loaded = with_dataset(loaded)
+        command.compare_spotters(open_session(loaded.session), loaded, (one, other), as_json=as_json)
+
+    guarded(work, debug=debug)
+
+
 def cost(
     samples: Annotated[str, typer.Option(help="Image-text pairs: 250,000, 100M, 2B")],
     cores: Annotated[int, typer.Option(min=1, help="Cores that would work at once")],

@@ -19,23 +19,24 @@ _ENDED = Question("end of run keys", version=2)
 
 
 def run_keys_by_model(
-    tables: Tables, spec: TableSpec, dataset: str, *, current: RunKeys
+    tables: Tables, spec: TableSpec, dataset: str, *, current: RunKeys, column: str = "model"
 ) -> dict[str, tuple[str, ...]]:
     """The run keys under which a table holds each model's rows, the newest last; the current one is the newest.
 
     Args:
         tables: The warehouse.
-        spec: A table with a column `model`.
+        spec: A table with that column.
         dataset: The dataset.
         current: Current run keys.
+        column: The column that names the model.
     """
     if not tables.exists(spec):
         return {}
 
     def ask() -> list[list[str]]:
-        rows = tables.read(spec, dataset=dataset).where("model IS NOT NULL")
+        rows = tables.read(spec, dataset=dataset).where(f"{column} IS NOT NULL")
         return sorted(
-            [row["model"], row["run_key"]] for row in rows.select("model", "run_key").distinct().collect()
+            [row[column], row["run_key"]] for row in rows.select(column, "run_key").distinct().collect()
         )
 
     pairs = tables.answer(spec, _PAIRS.of(dataset=dataset), ask)

@@ -86,7 +86,7 @@ def mean_bounds(value: str, name: str, *, is_rate: bool = False) -> str:
     )
 
 
-def clustered_mean_bounds(total: str, count: str, name: str) -> str:
+def clustered_mean_bounds(total: str, count: str, name: str, *, is_rate: bool = False) -> str:
     """SQL of `NAME_low` and `NAME_high` for a mean over values that come in clusters (pictures of one word).
 
     Rows are clusters; the mean is the sum of totals over the sum of counts, a ratio of means over clusters, whose
@@ -96,6 +96,7 @@ def clustered_mean_bounds(total: str, count: str, name: str) -> str:
         total: Expression of a cluster's sum.
         count: Expression of a cluster's number of values.
         name: The mean's column.
+        is_rate: Whether values lie between 0 and 1, so that the interval does too.
     """
     clusters, all_of = f"count({total})", f"CAST(sum({count}) AS DOUBLE)"
     ratio = f"({exact_sum(total)} / {all_of})"
@@ -106,7 +107,10 @@ def clustered_mean_bounds(total: str, count: str, name: str) -> str:
     half = (
         f"({student(clusters)}) * sqrt(greatest(0D, {residuals}) * {clusters} / ({clusters} - 1)) / {all_of}"
     )
+    low, high = f"{ratio} - {half}", f"{ratio} + {half}"
+    if is_rate:
+        low, high = f"greatest(0D, {low})", f"least(1D, {high})"
     return (
-        f"CASE WHEN {clusters} > 1 THEN {ratio} - {half} END AS {name}_low, "
-        f"CASE WHEN {clusters} > 1 THEN {ratio} + {half} END AS {name}_high"
+        f"CASE WHEN {clusters} > 1 THEN {low} END AS {name}_low, "
+        f"CASE WHEN {clusters} > 1 THEN {high} END AS {name}_high"
     )

@@ -71,6 +71,13 @@ def exit_code(monkeypatch, *arguments):
         (("describe", "nothing"), 1, "no stage, table or view nothing"),
         (("describe",), 2, "Missing argument"),
         (("describe", "overlap", "--fast"), 2, "No such option"),
+        (("compare-spotters", "easyocr"), 2, "Missing argument"),
+        (
+            ("compare-spotters", "rapidocr", "rapidocr", "--json"),
+            1,
+            "expected two spotters, found rapidocr twice",
+        ),
+        (("compare-spotters", "a", "b", "--warehouse", "nowhere"), 1, "no warehouse at nowhere"),
     ],
 )
 def test_exit_codes(arguments, code, told, monkeypatch, capsys):
@@ -99,7 +106,8 @@ def test_the_environment_names_a_warehouse_that_files_and_options_go_before(tmp_
 
 
 @pytest.mark.parametrize(
-    ("words", "completed"), [("parrot comp", "compare-models"), ("parrot run sta", "statistics")]
+    ("words", "completed"),
+    [("parrot comp", ["compare-models", "compare-spotters"]), ("parrot run sta", ["statistics"])],
 )
 def test_the_shell_completes_commands_and_stages(words, completed):
     environment = {
@@ -109,7 +117,7 @@ def test_the_shell_completes_commands_and_stages(words, completed):
         "COMP_CWORD": str(len(words.split()) - 1),
     }
     result = CliRunner().invoke(cli.app, [], env=environment, prog_name="parrot")
-    assert result.stdout.split() == [completed]
+    assert result.stdout.split() == completed
 
 
 def test_errors_are_json_lines_where_that_is_wanted(monkeypatch, capsys):
