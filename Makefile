@@ -46,8 +46,9 @@ lint: $(VENV)/ready ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready check-java ## Run the benchmarks (minutes each); they print ratios
-	for file in benchmarks/[a-z]*.py; do echo "== $$file" && $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+bench: $(VENV)/ready check-java ## Run the benchmarks (minutes each); ratios are printed, and added to benchmarks/RESULTS.md
+	for file in $$(grep -l __main__ benchmarks/[a-z]*.py); do echo "== $$file" && \
+		PARROT_RESULTS=benchmarks/RESULTS.md $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-annotate --no-emit-index-url --custom-compile-command "make lock"

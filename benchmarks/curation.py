@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 
 import duckdb
-import psutil
 from pyspark.sql import SparkSession
 
+from benchmarks.results import Ratio, record
+from benchmarks.timing import cpu_seconds
 from schemas import samples, subset_members, subsets
 from spark_jobs.config import load_config
 from spark_jobs.runner.run_log import RunLog
@@ -86,13 +87,6 @@ def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, flo
     return seconds, used, [(step["removed"], step["removed_alone"]) for step in conditions]
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and its children (Spark's JVM) so far."""
-    own = psutil.Process()
-    times = [process.cpu_times() for process in (own, *own.children(recursive=True))]
-    return sum(used.user + used.system for used in times)
-
-
 def as_duckdb(
     files: str, target: Path, size: int, threads: int
 ) -> tuple[float, float, list[tuple[int, int]]]:
@@ -148,8 +142,11 @@ def main() -> None:
         duckdb_seconds, duckdb_cpu, theirs = as_duckdb(files, target, size, threads)
         print(f"rows {rows:,}, drawn {size:,}, threads {threads}")
         print(f"same attrition: {ours == theirs}; same members: {same_members(warehouse, target)}")
-        for name, ours, theirs in (("wall", stage_seconds, duckdb_seconds), ("CPU", stage_cpu, duckdb_cpu)):
-            print(f"{name}: stage {ours:.1f} s, duckdb {theirs:.1f} s, ratio {ours / theirs:.2f}")
+        pairs = {"wall": (stage_seconds, duckdb_seconds), "CPU": (stage_cpu, duckdb_cpu)}
+        for name, (ours, theirs) in pairs.items():
+            print(f"{name}: stage {ours:.1f} s, duckdb {theirs:.1f} s")
+        ratios = [Ratio(f"stage / DuckDB, {name}", ours / theirs) for name, (ours, theirs) in pairs.items()]
+        record("curation", ratios, run=f"{rows:,} rows")
         spark.stop()
 
 

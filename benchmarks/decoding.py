@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from benchmarks.results import Ratio, record
 from udfs import guarded_decode, image_codec
 from udfs.image_codec import DecodeLimits
 from udfs.image_structure import format_of, oddity
@@ -72,6 +73,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     print("| file | kB | plain, ms | guarded, ms | ratio | check alone, µs | check / plain | where |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    ratios = []
     for image_format, side, options in CASES:
         buffer = io.BytesIO()
         photo_like(side).save(buffer, image_format, **options)
@@ -91,6 +93,8 @@ def main() -> None:
             f"| {name} | {len(data) / 1000:.0f} | {plain * 1000:.2f} | {guarded * 1000:.2f} "
             f"| {guarded / plain:.3f} | {check * 1e6:.1f} | {check / plain:.1%} | {where} |"
         )
+        ratios.append(Ratio(f"guarded / plain, {name}, wall", guarded / plain))
+    record("decoding", ratios, run=f"{rounds} rounds")
 
 
 if __name__ == "__main__":

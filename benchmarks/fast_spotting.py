@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results
 from benchmarks.spotting_quality import DATA, TrueImage, recall_precision, tokens, true_images
 from udfs.tokens import normalised_words
 
@@ -162,6 +163,22 @@ def _row(
     )
 
 
+def cpu_ratios(records: Sequence[Record]) -> list[results.Ratio]:
+    """CPU seconds of the `readtext` loop over each spotter's, over the images that both have read."""
+    costs: dict[str, dict[int, float]] = defaultdict(dict)
+    for each in records:
+        costs[each["variant"]][each["sample_id"]] = each["cpu"]
+    base = costs.pop(BASELINE, {})
+    return [
+        results.Ratio(
+            f"{BASELINE} / {name}, CPU",
+            sum(base[sample] for sample in both) / sum(own[sample] for sample in both),
+        )
+        for name, own in costs.items()
+        if (both := base.keys() & own.keys())
+    ]
+
+
 def words_of(record: Record) -> set[str]:
     """Alphanumeric words of all readings."""
     return tokens(" ".join(text for text, _ in record["lines"]))
@@ -214,6 +231,7 @@ def main() -> None:
         parts.clear()
         records = measure(images, variants, batch=arguments.batch, keep=arguments.keep)
     sys.stdout.write(table(records, read_truth(arguments.data)) + "\n")
+    results.record("fast_spotting", cpu_ratios(records), run=f"kinds {' '.join(arguments.kinds)}")
     whole = sum(parts.values()) - parts.get("gate", 0.0)
     for part, seconds in parts.items():
         sys.stdout.write(f"easyocr-fast: {part} {seconds / whole:.0%} of detector and recogniser\n")

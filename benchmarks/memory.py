@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.results import Ratio, record
 from spark_jobs.demo.corpus import write_corpus
 
 MB = 1024 * 1024
@@ -43,10 +44,12 @@ def main() -> None:
             )
             shown = "  ".join(f"{kind} {peak / MB:,.0f} MB" for kind, peak in peaks[shards].items())
             print(f"{shards} shard(s): {shown}")
-    for kind, peak in peaks[4].items():
-        if peaks[1][kind] == 0:
-            continue
-        print(f"{kind}: four shards take {peak / peaks[1][kind]:.2f} times the memory of one")
+    ratios = [
+        Ratio(f"four shards / one, {kind}", peak / peaks[1][kind])
+        for kind, peak in peaks[4].items()
+        if peaks[1][kind]
+    ]
+    record("memory", ratios, run=f"{arguments.samples_per_shard} samples a shard")
 
 
 def peak_memory(arguments: list[object], warehouse: Path) -> dict[str, int]:

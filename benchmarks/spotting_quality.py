@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import Ratio, record
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "laion_like"
 MEME_KINDS = ("parrot", "swapped")
 BASELINE = "readtext loop"
@@ -157,7 +159,15 @@ def main() -> None:
     images = true_images(arguments.data, kinds=MEME_KINDS, limit=arguments.limit)
     variants = readers()
     measure(images[:1], variants)  # warm-up
-    sys.stdout.write(table(measure(images, variants)) + "\n")
+    scores = measure(images, variants)
+    sys.stdout.write(table(scores) + "\n")
+    base = sum(scores[BASELINE].seconds)
+    ratios = [
+        Ratio(f"{BASELINE} / {name}, wall", base / sum(score.seconds))
+        for name, score in scores.items()
+        if name != BASELINE
+    ]
+    record("spotting_quality", ratios, run=f"{len(images)} memes")
 
 
 def _members(shards: Sequence[Path]) -> Iterator[tuple[int, bytes]]:

@@ -13,15 +13,11 @@ with `--threads 1`. Prints a Markdown table; the phases are seconds of the tasks
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from benchmarks.inpainting import (
     add_arguments,
@@ -31,6 +27,8 @@ from benchmarks.inpainting import (
     stage_rows,
     with_pixels,
 )
+from benchmarks.results import Ratio, record
+from benchmarks.timing import timed
 
 if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
@@ -68,23 +66,6 @@ def rows_made(spark: Any, config: RunConfig, report: StageReport) -> dict[str, d
         table, dataset=config.dataset_name, run_key=report.run_keys[table.name]
     )
     return {row["sample_id"]: row.asDict() for row in rows.collect()}
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process, and of those that it started: Spark and its workers."""
-    driver = psutil.Process()
-    total = sum(driver.cpu_times()[:2])
-    for process in driver.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += sum(process.cpu_times()[:4])  # with the children that have ended
-    return float(total)
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """The result, seconds by the clock, CPU seconds."""
-    started, cpu = time.perf_counter(), cpu_seconds()
-    result = work()
-    return result, time.perf_counter() - started, cpu_seconds() - cpu
 
 
 def with_model(config: RunConfig, model: str) -> RunConfig:
@@ -144,15 +125,21 @@ def main() -> None:
         for model, config in configs.items():
             clip = clips_of(config.embed, config.remove_text.models)[0].load()
             plain_loop(rows[:2], clip)
-            expected, loop, loop_cpu = timed(partial(plain_loop, rows, clip))
-            report, stage, stage_cpu = timed(partial(run, spark, config))
+            expected, loop = timed(partial(plain_loop, rows, clip))
+            report, stage = timed(partial(run, spark, config))
             found = rows_made(spark, config, report)
             phases = " | ".join(f"{report.phase_seconds[name]:.1f}" for name in ("read", "decode", "infer"))
             pictures = sum(len(scores) for scores in expected.values())
             say(
-                f"| {model} | {report.rows} | {pictures} | {loop:.1f} | {stage:.1f} | {loop / stage:.2f}x "
-                f"| {loop_cpu:.1f} | {stage_cpu:.1f} | {phases} | {difference(expected, found):.1e} |"
+                f"| {model} | {report.rows} | {pictures} | {loop.wall:.1f} | {stage.wall:.1f} "
+                f"| {loop.wall / stage.wall:.2f}x | {loop.cpu:.1f} | {stage.cpu:.1f} | {phases} "
+                f"| {difference(expected, found):.1e} |"
             )
+            ratios = [
+                Ratio("loop / stage, wall", loop.wall / stage.wall),
+                Ratio("loop / stage, CPU", loop.cpu / stage.cpu),
+            ]
+            record("text_removal", ratios, run=f"{model}, {report.rows} samples")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results import Ratio, record
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.training.config import TrainClipConfig
 from spark_jobs.training.feeds.base import FeedSpec
@@ -206,11 +207,14 @@ def loading(bench: Bench) -> None:
         except ConfigError:
             print(f"loading: {name} is not installed here")
     base = min(cpu for cpu, _ in found["parquet"])
+    ratios = []
     for name, rates in found.items():
         cpu, wall = (min(one) for one in zip(*rates, strict=True))
         print(
             f"loading, {name}: {1e3 * cpu:.2f} ms of CPU a pair ({cpu / base:.2f} x parquet), {1 / wall:,.0f} pairs/s"
         )
+        ratios.append(Ratio(f"loading, {name} / parquet, CPU", cpu / base))
+    record("training", ratios, run="real pairs, 64 px")
 
 
 def _rate(name: str, spec: FeedSpec) -> tuple[float, float]:

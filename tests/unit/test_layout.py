@@ -373,4 +373,4 @@ def test_tests_lie_where_the_code_lies(kind):
     strangers = [folder.as_posix() for folder in folders if not (ROOT / folder).is_dir()]
     assert not strangers, f"no such folders in the code: {strangers}"
     packages = {folder.parts[0] for folder in folders if folder.parts}
-    assert packages <= {*PACKAGES, "deploy"}
+    assert packages <= {*PACKAGES, "deploy", "benchmarks"}
