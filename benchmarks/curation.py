@@ -22,7 +22,7 @@ import duckdb
 from pyspark.sql import SparkSession
 
 from benchmarks.results import Ratio, record
-from benchmarks.timing import cpu_seconds
+from benchmarks.timing import cpu_by_process, cpu_since
 from schemas import samples, subset_members, subsets
 from spark_jobs.config import load_config
 from spark_jobs.runner.run_log import RunLog
@@ -79,9 +79,9 @@ def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, flo
         options={"warehouse": warehouse, "dataset": "bench"},
         overrides=("tracking.enabled=false", f"curate={json.dumps(curate)}"),
     )
-    started, used = time.monotonic(), cpu_seconds()
+    started, before = time.monotonic(), cpu_by_process()
     run(spark, config)
-    seconds, used = time.monotonic() - started, cpu_seconds() - used
+    seconds, used = time.monotonic() - started, cpu_since(before)
     row = Tables(spark, warehouse).read(subsets.TABLE).collect()[0]
     conditions = [step for step in row["attrition"] if step["removed_alone"] is not None]
     return seconds, used, [(step["removed"], step["removed_alone"]) for step in conditions]
@@ -99,13 +99,13 @@ def as_duckdb(
         counts.append(f"count(*) FILTER (WHERE ({before}) AND ({condition}) IS NOT TRUE)")
         counts.append(f"count(*) FILTER (WHERE ({condition}) IS NOT TRUE)")
     connection = duckdb.connect(config={"threads": threads})
-    started, used = time.monotonic(), cpu_seconds()
+    started, before = time.monotonic(), cpu_by_process()
     row = connection.execute(f"SELECT {', '.join(counts)} FROM {table}").fetchone()
     connection.execute(
         f"COPY (SELECT shard_id, sample_id FROM {table} WHERE {' AND '.join(conditions)} "
         f"ORDER BY md5('0:' || sample_id) LIMIT {size}) TO '{target}' (FORMAT parquet)"
     )
-    seconds, used = time.monotonic() - started, cpu_seconds() - used
+    seconds, used = time.monotonic() - started, cpu_since(before)
     return seconds, used, list(zip(row[::2], row[1::2], strict=True))
 
 

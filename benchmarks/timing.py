@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +27,27 @@ class Seconds:
         return Seconds(self.wall + other.wall, self.cpu + other.cpu)
 
 
-def cpu_seconds() -> float:
-    """CPU seconds of this process, and of those that it started: Spark and its workers."""
-    driver = psutil.Process()
-    total = sum(driver.cpu_times()[:4])
-    for process in driver.children(recursive=True):
+def cpu_by_process() -> dict[int, float]:
+    """CPU seconds of this process, and of those that it started (Spark and its workers), by process id."""
+    own = psutil.Process()
+    found = {}
+    for process in (own, *own.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
-            total += sum(process.cpu_times()[:4])  # with the children that have ended
-    return float(total)
+            used = process.cpu_times()
+            found[process.pid] = float(used.user + used.system)
+    return found
+
+
+def cpu_since(before: Mapping[int, float]) -> float:
+    """CPU seconds since `cpu_by_process` was asked.
+
+    What a process that has ended meanwhile used is not in it: Spark ends workers that idle for a minute.
+    """
+    return sum(used - before.get(pid, 0.0) for pid, used in cpu_by_process().items())
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Seconds]:
     """The result, and what it took."""
-    started, cpu = time.perf_counter(), cpu_seconds()
+    started, before = time.perf_counter(), cpu_by_process()
     result = work()
-    return result, Seconds(time.perf_counter() - started, cpu_seconds() - cpu)
+    return result, Seconds(time.perf_counter() - started, cpu_since(before))
