@@ -114,7 +114,25 @@ def request(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def steps(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps of steps.json, as the request has them."""
+    """The steps of steps.json, as the request has them; of several datasets one after the other, and one report.
+
+    Of several datasets, a step that fails does not cancel those behind it: they are the other datasets'.
+    """
+    listed = json.loads((HERE / "steps.json").read_text(encoding="utf-8"))
+    datasets = settings.get("datasets")
+    if not datasets:
+        return [_step(step, settings) for step in listed]
+    *own, report = listed
+    made = []
+    for one in datasets:
+        values = {**settings, "dataset": one["name"], "source": one["source"]}
+        for step in own:
+            each = _step(step, values)
+            made.append({**each, "Name": f"{each['Name']} {one['name']}", "ActionOnFailure": "CONTINUE"})
+    return [*made, {**_step(report, values), "ActionOnFailure": "CONTINUE"}]
+
+
+def _step(step: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     values = {
         "CONFIG": f"{settings['folder'].rstrip('/')}/parrot.yaml",
         "SOURCE": settings["source"],
@@ -122,18 +140,14 @@ def steps(settings: dict[str, Any]) -> list[dict[str, Any]]:
         "WAREHOUSE": settings["warehouse"],
         "TRACKING_URI": settings["tracking_uri"],
     }
-    listed = json.loads((HERE / "steps.json").read_text(encoding="utf-8"))
-    return [
-        {
-            "Name": step["Name"],
-            "ActionOnFailure": step["ActionOnFailure"],
-            "HadoopJarStep": {
-                "Jar": step["Jar"],
-                "Args": [string.Template(argument).substitute(values) for argument in step["Args"]],
-            },
-        }
-        for step in listed
-    ]
+    return {
+        "Name": step["Name"],
+        "ActionOnFailure": step["ActionOnFailure"],
+        "HadoopJarStep": {
+            "Jar": step["Jar"],
+            "Args": [string.Template(argument).substitute(values) for argument in step["Args"]],
+        },
+    }
 
 
 def schedule(settings: dict[str, Any]) -> dict[str, Any]:
@@ -170,10 +184,14 @@ def _group(role: str, kind: str, count: int) -> dict[str, Any]:
 
 
 def _check(settings: dict[str, Any]) -> None:
+    needed = {
+        key: value for key, value in settings.items() if key != "source" or not settings.get("datasets")
+    }
     unfilled = [
         key
-        for key, value in settings.items()
-        if isinstance(value, str) and any(name in value for name in ("BUCKET", "MLFLOW", "ACCOUNT"))
+        for key, value in needed.items()
+        if isinstance(value, str | list)
+        and any(name in str(value) for name in ("BUCKET", "MLFLOW", "ACCOUNT"))
     ]
     if unfilled:
         sys.exit(f"fill in {', '.join(unfilled)}: BUCKET, MLFLOW and ACCOUNT stand for names of yours")

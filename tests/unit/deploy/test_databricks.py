@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from spark_jobs import cli
@@ -59,6 +60,17 @@ def test_a_task_runs_its_stage(name):
     assert (values["source"] is not None) == (not BY_NAME[name].reads)
     assert values["settings"].tracking.experiment == "${resources.experiments.parrot.name}"
     assert (values["settings"].report.output is not None) == (name == "report")
+
+
+def test_all_listed_datasets_are_profiled_by_one_task():
+    (task,) = JOBS["profile_all"]["tasks"]
+    values = parsed(task["python_wheel_task"]["parameters"])
+    assert not values["stages"]
+    assert (values["dataset"], values["source"]) == (None, None)
+    assert values["settings"].report.output.endswith("/report.html")
+    text = (DATABRICKS / "parrot.yaml").read_text(encoding="utf-8")
+    listed = re.findall(r"^# (datasets:|  - \{.*\})$", text, re.MULTILINE)
+    assert [one["name"] for one in yaml.safe_load("\n".join(listed))["datasets"]] == ["cc12m", "laion"]
 
 
 @pytest.mark.parametrize("name", PROFILED)

@@ -51,7 +51,7 @@ def test_a_resource_is_what_the_platform_knows(target, kind, name):
 
 def test_every_kind_of_resource_was_looked_at():
     assert {kind for _, kind, _ in RESOURCES} == set(KINDS)
-    assert len(RESOURCES) == 3 * (3 + 1 + 3 + 1)
+    assert len(RESOURCES) == 3 * (4 + 1 + 3 + 1)
 
 
 @pytest.mark.parametrize("target", ["staging", "prod"])

@@ -139,6 +139,28 @@ def test_the_steps_are_the_stages_with_one_model_from_where_the_nodes_have_it():
     assert not any("${" in text for text in texts(REQUEST))
 
 
+def test_several_datasets_have_their_steps_one_after_the_other_and_one_report():
+    datasets = [
+        {"name": "laion", "source": "s3://bucket/laion"},
+        {"name": "coyo", "source": "s3://bucket/coyo"},
+    ]
+    request = cluster.request({**SETTINGS, "source": GIVEN["source"], "datasets": datasets})
+    assert faults(request) == ""
+    values = [parsed(step["HadoopJarStep"]["Args"][2:]) for step in request["Steps"]]
+    own = [name for name in PROFILED if name != "report"]
+    assert [each["stages"] for each in values] == [[name] for name in [*own, *own, "report"]]
+    assert [each["dataset"] for each in values[: len(own) + 1]] == ["laion"] * len(own) + ["coyo"]
+    assert [each["source"] for each in values if each["source"]] == ["s3://bucket/laion", "s3://bucket/coyo"]
+    assert {step["ActionOnFailure"] for step in request["Steps"]} == {"CONTINUE"}
+    assert [request["Steps"][place]["Name"] for place in (0, len(own), -1)] == [
+        "parrot ingest laion",
+        "parrot ingest coyo",
+        "parrot report",
+    ]
+    with pytest.raises(SystemExit, match="fill in datasets"):
+        cluster.request({**SETTINGS, "datasets": [{"name": "laion", "source": "s3://BUCKET/laion"}]})
+
+
 def test_the_schedule_sends_the_same_request():
     schedule = cluster.schedule(SETTINGS)
     operation = boto3.client("scheduler", region_name="eu-central-1").meta.service_model.operation_model(
