@@ -11,6 +11,7 @@ import yaml
 from rich.table import Table
 
 from schemas import TABLES, subset_members, subsets
+from schemas._table import KEY_COLUMNS
 from spark_jobs.commands.json_output import print_json
 from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import maker_of
@@ -18,7 +19,7 @@ from spark_jobs.runner.progress import output_console
 from spark_jobs.sql.intervals import mean
 from spark_jobs.subsets.build import members_of
 from spark_jobs.subsets.definition import SubsetDefinition, known_definitions
-from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
+from spark_jobs.subsets.measures import MEASURE_TABLES
 from spark_jobs.subsets.selection import Selection
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
@@ -171,9 +172,9 @@ def compare(tables: Tables, dataset: str, *, first: str, second: str) -> Differe
 
     What the dataset has not been measured for is left out.
     """
-    members = members_of(tables, dataset, first).selectExpr(*KEY, "true AS in_first")
-    others = members_of(tables, dataset, second).selectExpr(*KEY, "true AS in_second")
-    frame = members.join(others, list(KEY), "full").na.fill(False, ["in_first", "in_second"])
+    members = members_of(tables, dataset, first).selectExpr(*KEY_COLUMNS, "true AS in_first")
+    others = members_of(tables, dataset, second).selectExpr(*KEY_COLUMNS, "true AS in_second")
+    frame = members.join(others, list(KEY_COLUMNS), "full").na.fill(False, ["in_first", "in_second"])
     frame = _with_measures(tables, dataset, frame).persist()
     try:
         counted = frame.groupBy("in_first", "in_second").count().collect()
@@ -238,7 +239,7 @@ def _with_measures(tables: Tables, dataset: str, frame: DataFrame) -> DataFrame:
         if (dataset, table) in current:
             rows = tables.read(TABLES[table], dataset=dataset, run_key=current[dataset, table])
             values = [F.col(name).cast(kind).alias(name) for name, kind in columns.items()]
-            frame = frame.join(rows.select(*KEY, *values), list(KEY), "left")
+            frame = frame.join(rows.select(*KEY_COLUMNS, *values), list(KEY_COLUMNS), "left")
         else:
             frame = frame.select("*", *(F.lit(None).cast(kind).alias(name) for name, kind in columns.items()))
     return frame

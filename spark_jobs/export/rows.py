@@ -8,12 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from schemas import TABLES, images, samples
+from schemas._table import KEY_COLUMNS
 from schemas.images import REFERENCE_COLUMNS
 from spark_jobs.errors import ExportError
 from spark_jobs.export.base import IMAGE_FAULT
 from spark_jobs.pipeline import run_first
 from spark_jobs.subsets.build import members_of
-from spark_jobs.subsets.measures import KEY, MEASURE_TABLES
+from spark_jobs.subsets.measures import MEASURE_TABLES
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def export_rows(
         run_keys: Tables to read, `samples` among them, with their run keys.
         rows_per_file: Samples per file; None: one file.
     """
-    members = members_of(tables, dataset, subset_id).select(*KEY)
+    members = members_of(tables, dataset, subset_id).select(*KEY_COLUMNS)
     frame = _dealt(members, rows_per_file)
     frame, columns = _with_samples(tables, dataset, frame=frame, run_key=run_keys["samples"])
     if "images" in run_keys:
@@ -104,10 +105,10 @@ def export_rows(
         own = {name: column for name, (of, column) in measure_columns().items() if of == table}
         if own:
             rows = tables.read(TABLES[table], dataset=dataset, run_key=run_key, whole=True)
-            rows = rows.selectExpr(*KEY, *(f"{column} AS {name}" for name, column in own.items()))
-            frame = frame.join(rows, list(KEY), "left")
+            rows = rows.selectExpr(*KEY_COLUMNS, *(f"{column} AS {name}" for name, column in own.items()))
+            frame = frame.join(rows, list(KEY_COLUMNS), "left")
             columns += list(own)
-    return Rows(frame, ("dataset", *KEY, *columns))
+    return Rows(frame, ("dataset", *KEY_COLUMNS, *columns))
 
 
 def _dealt(members: DataFrame, rows_per_file: int | None) -> DataFrame:
@@ -137,19 +138,19 @@ def _with_samples(
     from pyspark.sql import functions as F
 
     columns = [field.name for field in samples.TABLE.result_fields()]
-    rows = tables.read(samples.TABLE, dataset=dataset, run_key=run_key).select(*KEY, *columns)
-    return frame.join(rows, list(KEY), "left").withColumn("dataset", F.lit(dataset)), columns
+    rows = tables.read(samples.TABLE, dataset=dataset, run_key=run_key).select(*KEY_COLUMNS, *columns)
+    return frame.join(rows, list(KEY_COLUMNS), "left").withColumn("dataset", F.lit(dataset)), columns
 
 
 def _with_images(tables: Tables, dataset: str, *, frame: DataFrame, run_key: str) -> DataFrame:
     """Join the image references; `image_fault` says why there is none."""
     rows = tables.read(images.TABLE, dataset=dataset, run_key=run_key)
     rows = rows.selectExpr(
-        *KEY,
+        *KEY_COLUMNS,
         *REFERENCE_COLUMNS,
         *(f"{column} AS {name}" for name, column in _OF_IMAGES.items()),
         "CASE WHEN status <> 'ok' THEN concat('image: ', coalesce(error, status)) "
         f"WHEN image_uri IS NULL THEN 'image: no reference' ELSE '' END AS {IMAGE_FAULT}",
     )
-    joined = frame.join(rows, list(KEY), "left")
+    joined = frame.join(rows, list(KEY_COLUMNS), "left")
     return joined.na.fill("image: not in table images (not downloaded yet)", [IMAGE_FAULT])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from schemas import subset_members, subsets
+from schemas._table import KEY_COLUMNS
 from spark_jobs import tracking
 from spark_jobs.runner.model_run_keys import current_of_models
 from spark_jobs.runner.outdated import refuse_outdated
@@ -19,7 +20,7 @@ from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
 from spark_jobs.subsets.definition import SubsetBuild
 from spark_jobs.subsets.measured import is_costly, measures_frame
-from spark_jobs.subsets.measures import KEY, models_of_tables, upstream_of_measures
+from spark_jobs.subsets.measures import models_of_tables, upstream_of_measures
 from spark_jobs.subsets.selection import Selection, select_members
 from spark_jobs.warehouse.digest import digest
 from spark_jobs.warehouse.views import current_run_keys
@@ -261,7 +262,7 @@ def _track(tables: Tables, report: StageReport, row: Mapping[str, Any]) -> None:
             location=tables.location(spec),
             version=tables.version(spec),
             digest=row["content_hash"],
-            columns=KEY,
+            columns=KEY_COLUMNS,
             rows=row["members"],
             # The table holds all subsets; this is what reads this one.
             tags={"where": where, **kept},

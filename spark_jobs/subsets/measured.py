@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas import TABLES
+from schemas._table import KEY_COLUMNS
 from spark_jobs.errors import StageError
-from spark_jobs.subsets.measures import KEY, Measure
+from spark_jobs.subsets.measures import Measure
 from spark_jobs.warehouse.views import current_run_keys
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def measures_frame(
     for table, run_key in upstream.items():
         own = [measure for measure in sorted(set(wanted)) if measure.table == table]
         rows = _of_one_model(tables, dataset, table, run_key=run_key, model=(models or {}).get(table))
-        rows = rows.selectExpr(*KEY, *(f"{measure.sql} AS {measure.column}" for measure in own))
+        rows = rows.selectExpr(*KEY_COLUMNS, *(f"{measure.sql} AS {measure.column}" for measure in own))
         for measure in own:
             if measure.worker is not None:
                 computed = F.pandas_udf(measure.worker.load(), "string")  # type: ignore[attr-defined]
                 rows = rows.withColumn(measure.column, computed(F.col(measure.column)))
-        frame = rows if frame is None else frame.join(rows, list(KEY), "left")
+        frame = rows if frame is None else frame.join(rows, list(KEY_COLUMNS), "left")
     assert frame is not None, "samples are always read"
     return frame
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["number", "text", "boolean", "list"]
-KEY = ("shard_id", "sample_id")
 
 # What the registry lets `curate` read, in its order; the first has a row for every sample.
 MEASURE_TABLES = next(stage.reads for stage in STAGES if stage.name == "curate")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from schemas._table import KEY_COLUMNS
 from spark_jobs.errors import StageError
 from spark_jobs.subsets.attrition import Attrition, attrition, drawn
 from spark_jobs.subsets.definition import SubsetDefinition
 from spark_jobs.subsets.draw import hash_cuts, highest, lowest, quotas, sample_hash, share_of, up_to
-from spark_jobs.subsets.measures import KEY, Measure
+from spark_jobs.subsets.measures import Measure
 from spark_jobs.subsets.predicate import Condition, find_measure, parse_predicate
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Selection:
             columns.append(
                 f"CAST({find_measure('cluster', 'cluster_assignments').column} AS STRING) AS stratum"
             )
-        return measured.selectExpr(*KEY, *columns)
+        return measured.selectExpr(*KEY_COLUMNS, *columns)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def select_members(
         frame = _of_size(selection, frame, rows=left, keep=keep)
         table.append(drawn(f"{definition.size:,} drawn by hash", before=left, left=definition.size))
         left = definition.size
-    return Selected(frame.select(*KEY), samples, qualifying, left, table)
+    return Selected(frame.select(*KEY_COLUMNS), samples, qualifying, left, table)
 
 
 def _of_size(

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from schemas._table import KEY_NAMES
 from spark_jobs.report.content import IMAGE_TYPES
-from spark_jobs.report.read.pictures import KEYS
 from spark_jobs.report.read.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def drawn_by_group(snapshot: Snapshot, groups: Mapping[str, Sequence[int]]) -> D
         for dataset, own in groups.items()
         if own
     )
-    profiled = overlap.where("image_type IS NOT NULL").select(*KEYS)
-    joined = assignments.where(wanted).select(*KEYS, "cluster_group").join(profiled, list(KEYS))
+    profiled = overlap.where("image_type IS NOT NULL").select(*KEY_NAMES)
+    joined = assignments.where(wanted).select(*KEY_NAMES, "cluster_group").join(profiled, list(KEY_NAMES))
     return _first(joined, F.col("cluster_group"), _by_hash(snapshot), count=snapshot.config.samples_per_group)
 
 
@@ -98,7 +98,7 @@ def _first(
     # Spark keeps only the first of each kind before it moves rows.
     place = F.row_number().over(Window.partitionBy("dataset", "kind").orderBy(*order)).alias("place")
     ranked = frame.withColumn("kind", kind.cast("string")).select("*", place)
-    rows = ranked.where(F.col("place") <= count).select("kind", "place", *KEYS, *columns).collect()
+    rows = ranked.where(F.col("place") <= count).select("kind", "place", *KEY_NAMES, *columns).collect()
     for row in sorted(rows, key=lambda row: (row["dataset"], row["kind"], row["place"])):
         found.setdefault((row["dataset"], row["kind"]), []).append(row.asDict())
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from schemas._table import KEY_NAMES
 from spark_jobs.report.content import GallerySample, Reading
 from spark_jobs.report.read.snapshot import Snapshot, collect_together
 from udfs.guarded_decode import decode
@@ -20,7 +21,6 @@ _GALLERY_SIDE = 512
 # What LAION and the sets after its example write for images that are safe; every other label is not.
 _SAFE_LABELS = frozenset(("", "unlikely", "safe", "sfw", "false", "none", "neutral"))
 _UNSAFE_PROBABILITY = 0.5  # of `punsafe`, which is LAION's own limit
-KEYS = ("dataset", "shard_id", "sample_id")
 _COLUMNS = {
     "samples": ("caption", "source_key", "nsfw", "punsafe"),
     "images": ("image_uri", "image_offset", "image_length", "image_row"),
@@ -30,12 +30,12 @@ _COLUMNS = {
 }
 
 Place = tuple[str, ...]
-"""Dataset, shard and sample id: values of `KEYS`."""
+"""Dataset, shard and sample id: values of `KEY_NAMES`."""
 
 
 def place_of(row: Mapping[str, Any]) -> Place:
     """Which sample a row is of."""
-    return tuple(row[name] for name in KEYS)
+    return tuple(row[name] for name in KEY_NAMES)
 
 
 class Pictures:
@@ -46,7 +46,7 @@ class Pictures:
 
         Args:
             snapshot: Where from.
-            samples: Rows with `KEYS`; a sample that comes twice is read once.
+            samples: Rows with `KEY_NAMES`; a sample that comes twice is read once.
         """
         self._is_blurred = snapshot.config.blur_unsafe
         wanted = list(dict.fromkeys(map(place_of, samples)))
@@ -71,7 +71,7 @@ class Pictures:
         """A sample as the gallery shows it.
 
         Args:
-            sample: Its `KEYS`.
+            sample: Its `KEY_NAMES`.
             changes: Values that are shown instead of its row's.
         """
         row = {**self.row(sample), **changes}
@@ -146,11 +146,11 @@ def _described(snapshot: Snapshot, places: list[Place]) -> dict[Place, dict[str,
         frame = snapshot.rows(name)
         if frame is not None:
             wanted = frame.where(F.col("shard_id").isin(shards) & F.col("sample_id").isin(ids))
-            frames[name] = wanted.select(*KEYS, *columns)
+            frames[name] = wanted.select(*KEY_NAMES, *columns)
     for found in collect_together(frames).values():
         for row in found:
             values: Mapping[str, Any] = row.asDict(recursive=True)
             place = place_of(values)
             if place in rows:
-                rows[place] |= {name: value for name, value in values.items() if name not in KEYS}
+                rows[place] |= {name: value for name, value in values.items() if name not in KEY_NAMES}
     return rows
