@@ -255,9 +255,10 @@ class DatasetInput:
         location: Path or catalog name of the table, or the folder.
         version: Delta version of the table; None for a folder.
         digest: Hash of the content.
-        columns: Columns of the table that matter, all of them text.
-        rows: Number of its rows.
+        columns: Columns of the table that matter, told as text.
+        rows: Number of its rows; None where nobody counted them.
         tags: What else to say of it.
+        context: What the run has to do with it.
     """
 
     name: str
@@ -265,8 +266,9 @@ class DatasetInput:
     version: int | None
     digest: str
     columns: tuple[str, ...]
-    rows: int
+    rows: int | None
     tags: Mapping[str, Any]
+    context: str = "subset"
 
 
 def dataset_input(given: DatasetInput) -> None:
@@ -283,7 +285,8 @@ def dataset_input(given: DatasetInput) -> None:
         """MLflow shows a profile of any dataset, but lets none of metadata have one."""
 
         def to_dict(self) -> dict[str, str]:
-            return {**super().to_dict(), "profile": json.dumps({"num_rows": given.rows})}
+            profile = {} if given.rows is None else {"num_rows": given.rows}
+            return {**super().to_dict(), "profile": json.dumps(profile)}
 
     if is_catalog(given.location.rpartition(".")[0]):
         place = {"delta_table_name": given.location}
@@ -297,7 +300,7 @@ def dataset_input(given: DatasetInput) -> None:
         schema = Schema([ColSpec("string", name) for name in given.columns])
         dataset = Profiled(source=source, name=given.name, digest=given.digest, schema=schema)
         values = {key: str(value)[:_MAX_TAG] for key, value in given.tags.items()}
-        mlflow.log_input(dataset, context="subset", tags=values)
+        mlflow.log_input(dataset, context=given.context, tags=values)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from schemas import TABLES
 from spark_jobs import log, tracking
 from spark_jobs.access_mode import require_workers
 from spark_jobs.clip_models import refuse_mixed_models
@@ -15,6 +16,7 @@ from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import run_id
 from spark_jobs.runner.stage import Situation
 from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.statistics import HEADLINE_SCORES
 from spark_jobs.stages import load_stage
 from spark_jobs.version import parrot_version
 from spark_jobs.warehouse.addresses import check_writable
@@ -90,10 +92,11 @@ def run_stages(
                 tracking.params(_stage_params(config, stage))
                 report = load_stage(stage.name).run(spark, config)
                 _track(report)
+                _track_inputs(Tables(spark, config.warehouse), report)
             say(report)
             reports.append(report)
         tracking.metrics({f"{report.stage} seconds": report.seconds for report in reports})
-        tracking.headline(_headline(reports), tags={})
+        tracking.headline(headline_of(reports), tags={})
         publish_views(Tables(spark, config.warehouse))
     return reports
 
@@ -131,15 +134,17 @@ def _tags(config: RunConfig) -> dict[str, object]:
     }
 
 
-def _headline(reports: Sequence[StageReport]) -> dict[str, float]:
+def headline_of(reports: Sequence[StageReport]) -> dict[str, float]:
     """The numbers of the whole run: what `statistics` found, where it was part of it and had something to do."""
+    of_models = tuple(f"{score} " for score in HEADLINE_SCORES)
     found = {
         name: value
         for report in reports
         for name, value in report.results.items()
         if report.stage == "statistics"
     }
-    return {name: found[name] for name in _HEADLINE if name in found}
+    named = {name: found[name] for name in _HEADLINE if name in found}
+    return named | {name: value for name, value in found.items() if name.startswith(of_models)}
 
 
 def _params(config: RunConfig, stages: list[Stage]) -> dict[str, object]:
@@ -180,3 +185,23 @@ def _track(report: StageReport) -> None:
     )
     for path in report.artifacts:
         tracking.artifact(path)
+
+
+def _track_inputs(tables: Tables, report: StageReport) -> None:
+    """The tables that a stage read, each at its version, where the stage had something to do."""
+    if report.did_nothing:
+        return
+    for name, version in report.versions_read.items():
+        spec = TABLES[name]
+        tracking.dataset_input(
+            tracking.DatasetInput(
+                name=f"{report.dataset}/{name}",
+                location=tables.location(spec),
+                version=version,
+                digest=f"version-{version}",
+                columns=tuple(spec.columns),
+                rows=None,
+                context="read",
+                tags={"where": f"dataset = '{report.dataset}'"},
+            )
+        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from spark_jobs import log
+from spark_jobs import log, tracking
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -94,6 +94,11 @@ class StageProgress:
             "seconds_left": left,
             "samples_failed": float(self._failed),
         }
+
+    def track(self, *, samples: int, failed: int) -> None:
+        """Count a finished chunk, and track its numbers at the samples done: what MLflow draws them over."""
+        numbers = self.chunk_done(samples=samples, failed=failed)
+        tracking.metrics(numbers, step=int(numbers["samples_done"]))
 
     @contextlib.contextmanager
     def watching(self, spark: SparkSession, *, samples: int) -> Iterator[None]:

@@ -144,7 +144,7 @@ class _Chunks:
                 frame.unpersist()
         self._account(counts, chunk, version, seconds=time.monotonic() - started)
         done = 0 if retry else samples
-        tracking.metrics(progress.chunk_done(samples=done, failed=counts.failed))
+        progress.track(samples=done, failed=counts.failed)
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from schemas import stat_relative_score
 from schemas._table import TableSpec
 from spark_jobs.pipeline import is_profiled
 from spark_jobs.runner.pending import RunKeys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 # Tables of few rows whose numbers the log keeps: tables themselves hold only the newest of equal settings.
 _KEPT_IN_LOG = ("stat_overall", "stat_chance", "stat_clip_score", "stat_text_removal")
+
+HEADLINE_SCORES = ("rsa", "rsc")
+"""Relative scores that runs are compared by."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def _work(spark: SparkSession, statistic: Statistic, upstream: Mapping[str, str]
         rows = making.write_few(statistic.output, run_steps(spark, statistic.steps, frames))
         if set(statistic.output.key) == {"dataset", "run_key"}:  # one row per dataset
             making.report.results.update(_results(statistic.output, rows))
+        if statistic.output == stat_relative_score.TABLE:
+            making.report.results.update(relative_scores_of(rows))
         if statistic.output.name in _KEPT_IN_LOG:
             making.report.history = history_of(statistic.output, rows)
 
@@ -114,6 +120,24 @@ def _results(output: TableSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
     """The numbers among the measures of rows."""
     names = [column.name for column in output.result_fields()]
     return {name: float(row[name]) for row in rows for name in names if isinstance(row[name], (int, float))}
+
+
+def relative_scores_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean RSA and RSC of each model with their intervals: how much of a score hangs on the visible text.
+
+    Args:
+        rows: Rows of `stat_relative_score`.
+
+    Returns:
+        By `rsa MODEL`, `rsa MODEL low` and `rsa MODEL high`, and as many of RSC; what is null is left out.
+    """
+    return {
+        f"{row['relative_score']} {row['model']}{end}": row[column]
+        for row in rows
+        if row["relative_score"] in HEADLINE_SCORES
+        for column, end in (("mean", ""), ("mean_low", " low"), ("mean_high", " high"))
+        if row[column] is not None
+    }
 
 
 def history_of(output: TableSpec, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

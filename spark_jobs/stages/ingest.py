@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from schemas import images, samples
 from schemas._table import TableSpec
-from spark_jobs import tracking
 from spark_jobs.errors import SourceError
 from spark_jobs.runner.pending import sample_shards
 from spark_jobs.runner.progress import StageProgress
@@ -238,7 +237,7 @@ def _write(
         for first in range(0, len(plan.pending), _CHUNK_SHARDS):
             chunk = plan.pending[first : first + _CHUNK_SHARDS]
             rows, failed = _ingest_chunk(spark, tables, config=config, plan=plan, chunk=chunk, report=report)
-            tracking.metrics(progress.chunk_done(samples=rows, failed=failed))
+            progress.track(samples=rows, failed=failed)
 
 
 def _ingest_chunk(

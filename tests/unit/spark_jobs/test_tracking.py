@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import mlflow
 import pytest
 
 from spark_jobs import tracking
+from spark_jobs.commands.run import headline_of
 from spark_jobs.config import load_config
+from spark_jobs.runner.progress import StageProgress
+from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.runner.statistics import relative_scores_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -79,3 +85,59 @@ def test_a_run_that_is_no_task_stands_alone(store, tmp_path):
     assert parent(alone) is None
     assert alone.data.metrics == {"cotr_in_total": 0.25}
     assert alone.data.tags["dataset"] == "test"
+
+
+def test_chunks_are_tracked_at_the_samples_done(store, tmp_path):
+    with (
+        tracking.parent_run(configured(store, tmp_path), "chunks", {}),
+        tracking.stage_run("chunked stage"),
+        StageProgress("embed", total=70) as progress,
+    ):
+        progress.track(samples=50, failed=1)
+        progress.track(samples=20, failed=2)
+    (run,) = named(runs(store), "chunked stage")
+    failed = mlflow.MlflowClient(store).get_metric_history(run.info.run_id, "samples_failed")
+    assert [(point.step, point.value) for point in failed] == [(50, 1.0), (70, 3.0)]
+
+
+def test_tables_that_were_read_are_inputs_at_their_version(store, tmp_path):
+    with tracking.parent_run(configured(store, tmp_path), "reading", {}):
+        for version in (3, 4):
+            tracking.dataset_input(
+                tracking.DatasetInput(
+                    name="test/samples",
+                    location=str(tmp_path / "samples"),
+                    version=version,
+                    digest=f"version-{version}",
+                    columns=("sample_id",),
+                    rows=None,
+                    context="read",
+                    tags={"where": "dataset = 'test'"},
+                )
+            )
+    (run,) = named(runs(store), "reading")
+    inputs = mlflow.MlflowClient(store).get_run(run.info.run_id).inputs.dataset_inputs
+    told = [{tag.key: tag.value for tag in each.tags} for each in inputs]
+    assert told == [{"mlflow.data.context": "read", "where": "dataset = 'test'"}] * 2
+    sources = [json.loads(each.dataset.source) for each in inputs]
+    assert sorted(source["delta_table_version"] for source in sources) == [3, 4]
+    assert {source["path"] for source in sources} == {str(tmp_path / "samples")}
+
+
+def test_rsa_and_its_interval_are_headlines_of_a_run():
+    row = {"model": "ViT-B-32/openai", "mean": 0.03, "mean_low": 0.02, "mean_high": 0.04}
+    scores = relative_scores_of(
+        [
+            {**row, "relative_score": "rsa"},
+            {**row, "relative_score": "raw_minus_random_all"},
+            {**row, "relative_score": "rsc", "mean": None, "mean_low": None, "mean_high": None},
+        ]
+    )
+    assert scores == {
+        "rsa ViT-B-32/openai": 0.03,
+        "rsa ViT-B-32/openai low": 0.02,
+        "rsa ViT-B-32/openai high": 0.04,
+    }
+    report = StageReport(stage="statistics", dataset="test", results={**scores, "samples_failed": 1.0})
+    other = StageReport(stage="deduplicate", dataset="test", results={"rsa of something else": 1.0})
+    assert headline_of([other, report]) == scores
