@@ -339,7 +339,11 @@ class RunnerConfig(Section):
     first_chunk: int | None = Field(
         None, ge=1, description="Samples of the first chunk; null: 256 with a model, else 200,000"
     )
-    slice_batches: int = Field(4, ge=1, description="Model batches per Spark task")
+    slice_batches: int = Field(
+        4,
+        ge=1,
+        description="Model batches per Spark task; fewer where that gives a core less than twenty tasks",
+    )
     max_failed_share: Share = Field(
         0.5, description="A chunk with a larger share of failed rows stops the stage"
     )

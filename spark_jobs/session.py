@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sys
 import tempfile
 import time
@@ -53,6 +54,15 @@ def on_cluster() -> bool:
 def is_local(spark: SparkSession) -> bool:
     """Whether workers run on the driver's machine."""
     return str(spark.sparkContext.master).startswith("local")
+
+
+def task_slots(spark: SparkSession) -> int:
+    """Tasks that run at once; of a cluster that grows, those of now."""
+    context = spark.sparkContext
+    local = re.match(r"local\[(\d+|\*)", str(context.master))
+    if local is None:
+        return 1 if is_local(spark) else max(1, int(context.defaultParallelism))
+    return (os.cpu_count() or 1) if local[1] == "*" else int(local[1])
 
 
 def log_file() -> Path:

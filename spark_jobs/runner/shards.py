@@ -19,8 +19,9 @@ from spark_jobs.runner.progress import StageProgress
 from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.ship_files import ship_files
-from spark_jobs.runner.slices import slice_frame
+from spark_jobs.runner.slices import slice_frame, slice_length
 from spark_jobs.runner.stage_report import StageReport
+from spark_jobs.session import task_slots
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
 
@@ -180,7 +181,12 @@ class _Chunks:
         from pyspark.sql import functions as F
 
         if self.work.batch_size is not None:
-            slice_batches = self.work.slice_batches or self._config.slice_batches
+            slice_batches = self.work.slice_batches or slice_length(
+                [shard.samples for shard in chunk],
+                batch_size=self.work.batch_size,
+                most=self._config.slice_batches,
+                slots=task_slots(self._spark),
+            )
             slice_rows = self.work.batch_size * slice_batches
             slices = sum(math.ceil(shard.samples / slice_rows) for shard in chunk)
             inputs = slice_frame(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +11,21 @@ if TYPE_CHECKING:
 
 
 _STORAGE_ORDER = ("image_uri", "image_offset", "image_row")
+# Tasks per slot: images differ in what they cost, and a chunk ends with its last task.
+_WAVES = 20
+
+
+def slice_length(samples: Sequence[int], *, batch_size: int, most: int, slots: int) -> int:
+    """Batches per slice: fewer than the most where a chunk has not enough batches for twenty tasks a slot.
+
+    Args:
+        samples: Samples of each shard of the chunk.
+        batch_size: Samples per batch.
+        most: Batches per slice of a large chunk.
+        slots: Tasks that run at once.
+    """
+    batches = sum(math.ceil(count / batch_size) for count in samples)
+    return max(1, min(most, batches // (_WAVES * slots)))
 
 
 def slice_frame(frame: DataFrame, *, batch_size: int, slice_batches: int, slices: int) -> DataFrame:
