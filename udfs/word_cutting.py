@@ -76,6 +76,8 @@ class WordCutter:
 
     def is_cut(self, text: str | None) -> bool:
         """Whether all of a text can be cut into words: each script in it has spaces, or a configured language."""
+        if text is None or text.isascii():
+            return True
         runs = [run.group() for word in normalised_words(text) for run in _WITHOUT_SPACES.finditer(word)]
         return all(self._language_of(run, text or "") is not None for run in runs)
 
@@ -98,6 +100,9 @@ class WordCutter:
         return found
 
     def _pieces(self, word: str, text: str) -> list[str]:
+        # Most words: nothing in them to cut, and to normalise them again changes nothing.
+        if word.isascii():
+            return [word]
         return [piece for raw in self._raw_pieces(word, text) for piece in normalised_words(raw)]
 
     def _raw_pieces(self, word: str, text: str) -> list[str]:
