@@ -145,7 +145,9 @@ def next_steps(dataset: DatasetContent, warehouse: str) -> list[dict[str, str]]:
         trained = "Score with a trained CLIP model" if dataset.clip_scores else "Score with a CLIP model"
         what = f"{trained}: OpenAI's ViT-B-32, so that scores can be compared with the paper's"
         settings = "--set embed.model=ViT-B-32 --set embed.pretrained=openai"
-        steps.append(_step(what, "run", dataset=dataset.name, warehouse=warehouse, settings=settings))
+        # Named: all stages, without the settings of before, would spot the text anew by the default spotter.
+        stages = "run embed cluster remove_text statistics report"
+        steps.append(_step(what, stages, dataset=dataset.name, warehouse=warehouse, settings=settings))
     elif dataset.text_removal is None:
         steps.append(
             _step(

@@ -105,6 +105,7 @@ def test_next_steps_follow_from_what_is_there_and_can_be_run(changes, names):
 
 def test_only_random_weights_ask_for_a_model_and_only_real_ones_for_the_text_removal():
     assert "embed.model=ViT-B-32 --set embed.pretrained=openai" in commands(clip_scores=RANDOM)[1]
+    assert "run embed cluster remove_text statistics report --dataset" in commands(clip_scores=RANDOM)[1]
     assert parsed(commands(clip_scores=REAL)[1])[1]["stages"] == ["remove_text", "statistics", "report"]
 
 
