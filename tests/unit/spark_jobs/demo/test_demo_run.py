@@ -29,3 +29,17 @@ def test_the_demo_scores_with_the_clip_that_comes_along():
 )
 def test_another_model_is_taken_as_it_is_named(overrides, model):
     assert {name for names in resolved(*overrides).values() for name in names} == {model}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "spotter"),
+    [
+        ((), "easyocr-fast"),
+        (("spot_text.batch_size=2",), "easyocr-fast"),
+        (("spot_text.spotter=easyocr",), "easyocr"),
+        (("spot_text.spotter=rapidocr",), "rapidocr"),
+        (("spot_text.detector_precision=bf16",), "easyocr"),
+    ],
+)
+def test_the_demo_reads_with_the_faster_spotter_unless_another_is_named(overrides, spotter):
+    assert demo_config(Path("demo"), source="corpus", overrides=overrides).spot_text.spotter == spotter
