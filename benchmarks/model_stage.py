@@ -98,10 +98,10 @@ def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, 
             spark = open_session(config.session)
             for each in (warm, config):
                 ingest.run(spark, each)
-            embed.run(spark, warm)
             slices = [batches[first : first + 4] for first in range(0, len(batches), 4)]
             half = len(slices) // 2
             loop = timed(lambda: sum(pool.map(run_slice, slices[:half])))[1]
+            embed.run(spark, warm)  # right before: Spark ends workers that idle for a minute
             report, stage = timed(lambda: embed.run(spark, config))
             loop += timed(lambda: sum(pool.map(run_slice, slices[half:])))[1]
             assert (report.rows, report.failed) == (len(images), 0), report
