@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from schemas._table import KEY_COLUMNS
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
+from spark_jobs.runner.done_anew import why_done_anew
 from spark_jobs.runner.pending import Plan, Shard, ShardWork, chunks_of, plan_work, run_key_of, upstream_of
-from spark_jobs.runner.progress import StageProgress
+from spark_jobs.runner.progress import StageProgress, console
 from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
 from spark_jobs.runner.run_log import RunLog
 from spark_jobs.runner.ship_files import ship_files
@@ -72,9 +73,14 @@ def _run_plan(
     report: StageReport,
 ) -> None:
     todo = [*plan.pending, *(plan.retries if config.retry_failed else [])]
-    is_current = current_run_keys(tables).get((report.dataset, work.output.name)) == plan.run_key
-    if not todo and not plan.orphans and is_current:
+    before = current_run_keys(tables).get((report.dataset, work.output.name))
+    if not todo and not plan.orphans and before == plan.run_key:
         return
+    if work.batch_size is not None and todo and before not in (None, plan.run_key):
+        _tell(
+            why_done_anew(tables, work.output, dataset=report.dataset, before=before, params=work.params),
+            work,
+        )
     tables.create(work.output)
     ship_files(spark, work.files)
     params = {"params": work.params, "reads": dict(plan.upstream)}
@@ -92,6 +98,12 @@ def _run_plan(
             if config.retry_failed:
                 for chunk in _cut(plan.retries, work, config=config.runner, progress=progress):
                     chunks.compute(chunk, progress, retry=True)
+
+
+def _tell(why: str | None, work: ShardWork) -> None:
+    """Said before the work: a model over everything once more is what a person may want to stop."""
+    if why is not None:
+        console.print(f"{work.stage:>12}  {why}", markup=False, soft_wrap=True)
 
 
 def _cut(

@@ -23,7 +23,7 @@ def jpeg(scene):
     return buffer.getvalue()
 
 
-def test_readings_of_two_spotters_lie_side_by_side(spark, config, tmp_path):
+def test_readings_of_two_spotters_lie_side_by_side(spark, config, tmp_path, capsys):
     scenes = [make_example("full", rng=random.Random(number), size=256) for number in range(3)]
     pairs = [Pair(f"{number:08d}", jpeg(scene), scene.caption) for number, scene in enumerate(scenes)]
     write_shard(tmp_path / "source", pairs)
@@ -36,6 +36,12 @@ def test_readings_of_two_spotters_lie_side_by_side(spark, config, tmp_path):
         stages = select(["ingest", "spot_text"])
         check(chosen, stages)
         run_stages(spark, chosen, stages)
+        told = [line for line in capsys.readouterr().err.splitlines() if "made anew" in line]
+        if precision == "fp32":
+            assert not told
+        else:  # before the work: reading everything once more is what a person may want to stop
+            (line,) = told
+            assert 'detector_precision was "fp32", is "int8"' in line
     tables = Tables(spark, config.warehouse)
     rows = tables.read(spotted_text.TABLE, dataset="test").collect()
     keys = {row["run_key"] for row in rows}
