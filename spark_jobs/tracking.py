@@ -158,7 +158,7 @@ def headline(values: Mapping[str, float], *, tags: Mapping[str, Any]) -> None:
     from mlflow.entities import Metric, RunTag
 
     now = time.time_ns() // 1_000_000
-    numbers = [Metric(name, value, now, 0) for name, value in values.items()]
+    numbers = [Metric(_metric_name(name), value, now, 0) for name, value in values.items()]
     words = [RunTag(name, str(value)[:_MAX_TAG]) for name, value in tags.items()]
     for run_id in filter(None, (current_run_id(), _job_run_id)):
         with _patience():

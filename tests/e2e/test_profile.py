@@ -145,7 +145,7 @@ def test_the_run_is_tracked_with_a_nested_run_per_stage(warehouse):
     assert stages["overlap"].data.params["version_written caption_overlap"].isdigit()
     read = {entry.dataset.name.rpartition("/")[2] for entry in stages["overlap"].inputs.dataset_inputs}
     assert {"samples", "spotted_text"} <= read
-    assert {"cotr_in_total", "rsa parrot-tiny/random high"} <= set(parent.data.metrics)
+    assert {"cotr_in_total", "rsa parrot-tiny/random-0 high"} <= set(parent.data.metrics)
     assert stages["statistics"].data.metrics["samples"] == SAMPLES
     artifacts = [item.path for item in client.list_artifacts(stages["report"].info.run_id)]
     assert artifacts == ["report.html"]

@@ -38,7 +38,7 @@ def task(config, name, *, stage="embed", fails=False):
             tracking.metrics({"rows": 3.0, "recall@5 (all)": 0.5})
         if fails:
             raise ValueError(name)
-        tracking.headline({"cotr_in_total": 0.25}, tags={})
+        tracking.headline({"cotr_in_total": 0.25, "rsa model@1": 0.5}, tags={})
 
 
 def runs(store):
@@ -68,7 +68,7 @@ def test_tasks_of_a_job_share_one_run_with_the_headline(store, tmp_path):
     (whole,) = named(found, "parrot job 741")
     assert whole.info.status == "FINISHED"
     assert (whole.data.tags["parrot.job"], whole.data.tags["dataset"]) == ("741", "test")
-    assert whole.data.metrics == {"cotr_in_total": 0.25}
+    assert whole.data.metrics == {"cotr_in_total": 0.25, "rsa model at 1": 0.5}
     for name, stage in (("first", "embed"), ("second", "statistics")):
         (one,) = named(found, name)
         assert parent(one) == whole.info.run_id
@@ -83,7 +83,7 @@ def test_a_run_that_is_no_task_stands_alone(store, tmp_path):
     task(configured(store, tmp_path), "alone")
     (alone,) = named(runs(store), "alone")
     assert parent(alone) is None
-    assert alone.data.metrics == {"cotr_in_total": 0.25}
+    assert alone.data.metrics == {"cotr_in_total": 0.25, "rsa model at 1": 0.5}
     assert alone.data.tags["dataset"] == "test"
 
 
