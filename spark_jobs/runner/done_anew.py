@@ -32,7 +32,9 @@ def why_done_anew(
     logged = rows.where(f"table_name = '{output.name}'").select("params").limit(1).collect()
     if not logged:
         return None
-    differing = differences(json.loads(logged[0]["params"])["params"], params)
+    logged_params = json.loads(logged[0]["params"]).get("params")
+    # Rows of another stage, as `images` of ingest before download's, were made by settings of another kind.
+    differing = differences(logged_params, params) if logged_params is not None else []
     if not differing:
         return None
     return (
