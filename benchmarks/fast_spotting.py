@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.spotting_quality import DATA, TrueImage, recall_precision, tokens, true_images
+from benchmarks.spotting_quality import DATA, TrueImage, plain_reader, recall_precision, tokens, true_images
 from udfs.tokens import normalised_words
 
 BASELINE = "readtext loop"
@@ -40,14 +40,7 @@ Record = dict[str, Any]
 
 def readtext_loop() -> Group:
     """EasyOCR's own loop over files."""
-    import easyocr
-
-    from udfs.weights import easyocr_english_weights
-
-    folder = str(easyocr_english_weights()[0].path.parent)
-    reader = easyocr.Reader(
-        ["en"], gpu=False, model_storage_directory=folder, download_enabled=False, verbose=False
-    )
+    reader = plain_reader()
     return lambda _, paths: [
         [(text, float(sure)) for _, text, sure in reader.readtext(str(path))] for path in paths
     ]

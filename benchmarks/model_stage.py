@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.batch_function import drawn_from, embed_task, rows_of, run_all
 from benchmarks.results import Ratio, record
 from benchmarks.spotting_quality import TrueImage
+from benchmarks.stage_run import start_all, stored_dataset
 from benchmarks.timing import Seconds, timed
-from tests.builders import Pair, write_shard
+from tests.builders import Pair
 
 if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
@@ -44,39 +44,23 @@ def start(model: str, cache: Path) -> None:
     load_once(_task.factory)
 
 
-def nap(_: int) -> None:
-    """Something to do for a process, so that each of the pool starts and loads its model."""
-    time.sleep(2)
-
-
 def run_slice(batches: Sequence[Any]) -> int:
     """Rows of a slice."""
     return len(run_all(_task, batches))
 
 
 def configured(root: Path, images: Sequence[TrueImage], arguments: argparse.Namespace) -> RunConfig:
-    """A dataset of these images as img2dataset writes it."""
-    from spark_jobs.config import load_config
-
-    dataset = f"images-{len(images)}"
-    per_shard = -(-len(images) // arguments.shards)
-    for number, first in enumerate(range(0, len(images), per_shard)):
-        pairs = [
-            Pair(f"{image.sample_id:09d}", image.data, f"a picture of something, number {image.sample_id}")
-            for image in images[first : first + per_shard]
-        ]
-        write_shard(root / dataset, pairs, name=f"{number:05d}")
-    return load_config(
-        options={"warehouse": str(root / "warehouse"), "source": str(root / dataset), "dataset": dataset},
-        overrides=(
-            "tracking.enabled=false",
-            f"session.master=local[{arguments.cores},2]",
-            f"embed.model={arguments.model}",
-            f"embed.cache_dir={root / 'weights'}",
-            f"embed.batch_size={arguments.batch}",
-            *(arguments.set or ()),
-        ),
+    """A dataset of these images, to be ingested."""
+    pairs = [
+        Pair(f"{image.sample_id:09d}", image.data, f"a picture of something, number {image.sample_id}")
+        for image in images
+    ]
+    settings = (
+        f"embed.model={arguments.model}",
+        f"embed.cache_dir={root / 'weights'}",
+        f"embed.batch_size={arguments.batch}",
     )
+    return stored_dataset(root, f"images-{len(images)}", pairs, arguments=arguments, settings=settings)
 
 
 def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, float]]:
@@ -89,7 +73,7 @@ def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, 
         with ProcessPoolExecutor(
             arguments.cores, initializer=start, initargs=(arguments.model, root / "weights")
         ) as pool:
-            list(pool.map(nap, range(arguments.cores)))
+            start_all(pool, arguments.cores)
             from spark_jobs.session import open_session
             from spark_jobs.stages import embed, ingest
 

@@ -87,16 +87,23 @@ def recall_precision(found: set[str], true: set[str]) -> tuple[float, float]:
     return hits / len(true), hits / len(found) if found else 0.0
 
 
-def readers() -> dict[str, Reader]:
-    """The variants: name -> function from an image file to its line texts."""
+def plain_reader() -> Any:
+    """EasyOCR itself, as a user of it has it on a CPU."""
     import easyocr
 
-    from udfs import text_spotting, weights
+    from udfs.weights import easyocr_english_weights
 
-    folder = str(weights.easyocr_english_weights()[0].path.parent)
-    plain = easyocr.Reader(
+    folder = str(easyocr_english_weights()[0].path.parent)
+    return easyocr.Reader(
         ["en"], gpu=False, model_storage_directory=folder, download_enabled=False, verbose=False
     )
+
+
+def readers() -> dict[str, Reader]:
+    """The variants: name -> function from an image file to its line texts."""
+    from udfs import text_spotting
+
+    plain = plain_reader()
     variants: dict[str, Reader] = {
         BASELINE: lambda path: [text for _, text, _ in plain.readtext(str(path)) if text.strip()]
     }

@@ -15,7 +15,6 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.fast_spotting import KINDS, interleaved
 from benchmarks.results import Ratio, record
-from benchmarks.spotting_quality import DATA, TrueImage, recall_precision, tokens
+from benchmarks.spotting_quality import DATA, TrueImage, plain_reader, recall_precision, tokens
+from benchmarks.stage_run import start_all, stored_dataset
 from benchmarks.timing import Seconds, timed
-from tests.builders import Pair, write_shard
+from tests.builders import Pair
 
 if TYPE_CHECKING:
     from spark_jobs.config import RunConfig
@@ -51,28 +51,17 @@ def load_reader() -> None:
     """EasyOCR in a process of the loop, with one thread."""
     global _reader
     import cv2
-    import easyocr
     import torch
-
-    from udfs.weights import easyocr_english_weights
 
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    folder = str(easyocr_english_weights()[0].path.parent)
-    _reader = easyocr.Reader(
-        ["en"], gpu=False, model_storage_directory=folder, download_enabled=False, verbose=False
-    )
+    _reader = plain_reader()
 
 
 def read_file(path: str) -> str:
     """All readings of a file."""
     return " ".join(text for _, text, _ in _reader.readtext(path))
-
-
-def nap(_: int) -> None:
-    """Something to do for a process, so that each of the pool starts and loads its model."""
-    time.sleep(2)
 
 
 def as_loop(pool: ProcessPoolExecutor, images: Sequence[TrueImage], folder: Path) -> Outcome:
@@ -87,24 +76,11 @@ def as_loop(pool: ProcessPoolExecutor, images: Sequence[TrueImage], folder: Path
 def configured(
     root: Path, dataset: str, images: Sequence[TrueImage], arguments: argparse.Namespace
 ) -> RunConfig:
-    """An ingested dataset of these images, in some shards as img2dataset writes them."""
-    from spark_jobs.config import load_config
-
-    per_shard = -(-len(images) // arguments.shards)
-    for number, first in enumerate(range(0, len(images), per_shard)):
-        pairs = [
-            Pair(f"{image.sample_id:09d}", image.data, columns={"SAMPLE_ID": image.sample_id})
-            for image in images[first : first + per_shard]
-        ]
-        write_shard(root / dataset, pairs, name=f"{number:05d}")
-    return load_config(
-        options={"warehouse": str(root / "warehouse"), "source": str(root / dataset), "dataset": dataset},
-        overrides=(
-            "tracking.enabled=false",
-            f"session.master=local[{arguments.cores},2]",
-            *(arguments.set or ()),
-        ),
-    )
+    """A dataset of these images, to be ingested."""
+    pairs = [
+        Pair(f"{image.sample_id:09d}", image.data, columns={"SAMPLE_ID": image.sample_id}) for image in images
+    ]
+    return stored_dataset(root, dataset, pairs, arguments=arguments)
 
 
 def as_stage(spark: Any, config: RunConfig, spotter: str) -> Outcome:
@@ -141,7 +117,7 @@ def measure(images: Sequence[TrueImage], arguments: argparse.Namespace) -> dict[
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(arguments.cores, initializer=load_reader) as pool,
     ):
-        list(pool.map(nap, range(arguments.cores)))
+        start_all(pool, arguments.cores)
         root = Path(folder)
         config = configured(root, "images", images, arguments)
         spark = open_session(config.session)

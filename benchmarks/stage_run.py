@@ -1,0 +1,60 @@
+"""What benchmarks of a whole stage share: its dataset, and the processes of the loop beside it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.builders import Pair, write_shard
+
+if TYPE_CHECKING:
+    from spark_jobs.config import RunConfig
+
+
+def start_all(pool: ProcessPoolExecutor, processes: int) -> None:
+    """Give each process of a pool something to do, so that all of them start and load their models."""
+    list(pool.map(_nap, range(processes)))
+
+
+def _nap(_: int) -> None:
+    time.sleep(2)
+
+
+def stored_dataset(
+    root: Path,
+    dataset: str,
+    pairs: Sequence[Pair],
+    *,
+    arguments: argparse.Namespace,
+    settings: Sequence[str] = (),
+) -> RunConfig:
+    """Write pairs in some shards, as img2dataset writes them.
+
+    Args:
+        root: Folder of sources and warehouse.
+        dataset: Its name.
+        pairs: Its samples.
+        arguments: The benchmark's: `shards`, `cores` and `set`.
+        settings: `section.key=value`, before those of `arguments.set`.
+
+    Returns:
+        The configuration that ingests them and runs stages over them.
+    """
+    from spark_jobs.config import load_config
+
+    per_shard = -(-len(pairs) // arguments.shards)
+    for number, first in enumerate(range(0, len(pairs), per_shard)):
+        write_shard(root / dataset, list(pairs[first : first + per_shard]), name=f"{number:05d}")
+    return load_config(
+        options={"warehouse": str(root / "warehouse"), "source": str(root / dataset), "dataset": dataset},
+        overrides=(
+            "tracking.enabled=false",
+            f"session.master=local[{arguments.cores},2]",
+            *settings,
+            *(arguments.set or ()),
+        ),
+    )
