@@ -14,8 +14,8 @@ from spark_jobs.cli_support import (
     Set,
     Warehouse,
     guarded,
+    opened,
     require_warehouse,
-    with_dataset,
 )
 
 
@@ -71,14 +71,11 @@ def compare_models(
     def work() -> None:
         from spark_jobs.commands import compare_models as command
         from spark_jobs.config import load_config
-        from spark_jobs.session import open_session
 
         options = {"warehouse": warehouse, "dataset": dataset}
         loaded = load_config(overrides=tuple(set_ or ()), options=options)
         command.check_options(format_, output)
-        require_warehouse(loaded.warehouse)
-        loaded = with_dataset(loaded)
-        command.compare_models(open_session(loaded.session), loaded, style=format_, output=output)
+        command.compare_models(*opened(loaded), style=format_, output=output)
 
     guarded(work, debug=debug)
 
@@ -97,14 +94,11 @@ def compare_spotters(
     def work() -> None:
         from spark_jobs.commands import compare_spotters as command
         from spark_jobs.config import load_config
-        from spark_jobs.session import open_session
 
         options = {"warehouse": warehouse, "dataset": dataset}
         loaded = load_config(overrides=tuple(set_ or ()), options=options)
         command.check_names(one, other)
-        require_warehouse(loaded.warehouse)
-        loaded = with_dataset(loaded)
-        command.compare_spotters(open_session(loaded.session), loaded, (one, other), as_json=as_json)
+        command.compare_spotters(*opened(loaded), (one, other), as_json=as_json)
 
     guarded(work, debug=debug)
 
@@ -128,13 +122,10 @@ def cost(
         from spark_jobs.commands import cost as command
         from spark_jobs.config import load_config
         from spark_jobs.cost import Plan, parse_samples
-        from spark_jobs.session import open_session
 
         loaded = load_config(options={"warehouse": warehouse, "dataset": dataset})
         plan = Plan(parse_samples(samples), cores, loaded.runner.chunk_seconds, price)
-        require_warehouse(loaded.warehouse)
-        loaded = with_dataset(loaded)
-        spark = open_session(loaded.session)
+        spark, loaded = opened(loaded)
         rates = command.measured_rates(spark, loaded, cores=measured_cores or os.cpu_count() or 1)
         command.print_cost(rates, plan, stored=command.bytes_per_sample(spark, loaded))
 

@@ -65,6 +65,20 @@ def with_dataset(config: Any) -> Any:
     return config.model_copy(update={"dataset": found})
 
 
+def opened(config: Any) -> tuple[Any, Any]:
+    """A session, and the configuration with the dataset that a command looks at.
+
+    Raises:
+        WarehouseError: If there is no warehouse.
+        ConfigError: If no dataset is named, and the warehouse does not hold just one.
+    """
+    from spark_jobs.session import open_session
+
+    require_warehouse(config.warehouse)
+    config = with_dataset(config)
+    return open_session(config.session), config
+
+
 def require_warehouse(warehouse: str) -> None:
     """Refuse a warehouse that is not there.
 

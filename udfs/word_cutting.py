@@ -79,7 +79,7 @@ class WordCutter:
         if text is None or text.isascii():
             return True
         runs = [run.group() for word in normalised_words(text) for run in _WITHOUT_SPACES.finditer(word)]
-        return all(self._language_of(run, text or "") is not None for run in runs)
+        return all(self._language_of(run, text) is not None for run in runs)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Places of the words in an unchanged text: whitespace words, cut further where a language is configured.

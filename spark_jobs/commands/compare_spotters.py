@@ -104,12 +104,18 @@ def _chosen(name: str, found: Sequence[str], dataset: str) -> str:
         raise ConfigError(
             f"{name} has readings of dataset {dataset} in several languages: name one of {', '.join(meant)}"
         )
-    spotter, _, languages = name.partition("/")
-    chosen = f" --set 'spot_text.languages=[{languages.replace('+', ', ')}]'" if languages else ""
     raise StageError(
         f"expected readings of {name} for dataset {dataset}, found those of {', '.join(found) or 'no spotter'}. "
-        f"Make them, beside what is there:\nparrot run spot_text --dataset {dataset} --warehouse ... "
-        f"--set spot_text.spotter={spotter}{chosen}"
+        f"Make them, beside what is there:\n{_command(name, dataset)}"
+    )
+
+
+def _command(name: str, dataset: str) -> str:
+    """What makes a spotter's readings, in its languages where the name says them."""
+    spotter, _, languages = name.partition("/")
+    chosen = f" --set 'spot_text.languages=[{languages.replace('+', ', ')}]'" if languages else ""
+    return (
+        f"parrot run spot_text --dataset {dataset} --warehouse ... --set spot_text.spotter={spotter}{chosen}"
     )
 
 
@@ -125,11 +131,7 @@ def _measured(captions: DataFrame, readings: DataFrame, config: RunConfig) -> Da
 
 
 def _none_in_common(dataset: str, spotters: Sequence[str]) -> str:
-    commands = "\n".join(
-        f"parrot run spot_text --dataset {dataset} --warehouse ... "
-        f"--set spot_text.spotter={spotter.partition('/')[0]}"
-        for spotter in spotters
-    )
+    commands = "\n".join(_command(spotter, dataset) for spotter in spotters)
     return (
         f"expected images of dataset {dataset} that both {spotters[0]} and {spotters[1]} have read, found none. "
         f"Let both read the same shards:\n{commands}"

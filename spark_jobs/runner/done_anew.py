@@ -7,38 +7,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas import stage_runs
-from schemas._table import TableSpec
+from spark_jobs.runner.pending import ShardWork
 from spark_jobs.warehouse.tables import Tables
 
 _LONGEST = 40  # hashes and lists are named, not shown
 
 
-def why_done_anew(
-    tables: Tables, output: TableSpec, *, dataset: str, before: str, params: Mapping[str, Any]
-) -> str | None:
+def why_done_anew(tables: Tables, work: ShardWork, *, dataset: str, before: str) -> str | None:
     """Which settings differ from those of the rows that are there.
 
     Args:
         tables: The warehouse.
-        output: The table that is written.
+        work: The work that is to be done.
         dataset: The dataset.
         before: Run key of the rows that are there.
-        params: What decides the rows that are to be made.
 
     Returns:
-        A sentence; None where the log does not know those rows, or the settings are the same and what was read differs.
+        A sentence; None where this stage has not logged those rows (ingest made `images` before download), or the
+        settings are the same and what was read differs.
     """
     rows = tables.read(stage_runs.TABLE, dataset=dataset, run_key=before)
-    logged = rows.where(f"table_name = '{output.name}'").select("params").limit(1).collect()
-    if not logged:
-        return None
-    logged_params = json.loads(logged[0]["params"]).get("params")
-    # Rows of another stage, as `images` of ingest before download's, were made by settings of another kind.
-    differing = differences(logged_params, params) if logged_params is not None else []
+    own = rows.where(f"stage = '{work.stage}' AND table_name = '{work.output.name}'")
+    logged = own.select("params").limit(1).collect()
+    differing = differences(json.loads(logged[0]["params"])["params"], work.params) if logged else []
     if not differing:
         return None
     return (
-        f"{output.name} is made anew: {'; '.join(differing)}. The rows that are there stay under their run key, "
+        f"{work.output.name} is made anew: {'; '.join(differing)}. The rows that are there stay under their run key, "
         "and the settings of before go on with them"
     )
 

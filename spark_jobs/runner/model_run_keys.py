@@ -39,7 +39,7 @@ def run_keys_by_model(
             [row[column], row["run_key"]] for row in rows.select(column, "run_key").distinct().collect()
         )
 
-    pairs = tables.answer(spec, _PAIRS.of(dataset=dataset), ask)
+    pairs = tables.answer(spec, _PAIRS.of(dataset=dataset, column=column), ask)
     ended = ended_run_keys(tables)
     now = current.get((dataset, spec.name))
     in_time = sorted(

@@ -72,12 +72,8 @@ class StageProgress:
         """Samples per second of this run so far."""
         return (self._done - self._kept) / max(time.monotonic() - self._started, 1e-9)
 
-    def chunk_done(self, *, samples: int, failed: int) -> dict[str, float]:
-        """Count a finished chunk.
-
-        Returns:
-            The numbers shown, for tracking.
-        """
+    def chunk_done(self, *, samples: int, failed: int) -> None:
+        """Count a finished chunk, show it, and track its numbers at the samples done: what MLflow draws them over."""
         self._done += samples
         self._failed += failed
         left = (self._total - self._done) / self.rate if self.rate else 0.0
@@ -88,17 +84,13 @@ class StageProgress:
                 f"{self._stage:>12}  {self._done:,}/{self._total:,} samples  {self.rate:,.1f}/s  "
                 f"{duration(left)} left  {self._failed:,} failed"
             )
-        return {
+        numbers = {
             "samples_done": float(self._done),
             "samples_per_second": self.rate,
             "seconds_left": left,
             "samples_failed": float(self._failed),
         }
-
-    def track(self, *, samples: int, failed: int) -> None:
-        """Count a finished chunk, and track its numbers at the samples done: what MLflow draws them over."""
-        numbers = self.chunk_done(samples=samples, failed=failed)
-        tracking.metrics(numbers, step=int(numbers["samples_done"]))
+        tracking.metrics(numbers, step=self._done)
 
     @contextlib.contextmanager
     def watching(self, spark: SparkSession, *, samples: int) -> Iterator[None]:

@@ -77,10 +77,10 @@ def _run_plan(
     if not todo and not plan.orphans and before == plan.run_key:
         return
     if work.batch_size is not None and todo and before not in (None, plan.run_key):
-        _tell(
-            why_done_anew(tables, work.output, dataset=report.dataset, before=before, params=work.params),
-            work,
-        )
+        # Said before the work: a model over everything once more is what a person may want to stop.
+        why = why_done_anew(tables, work, dataset=report.dataset, before=before)
+        if why is not None:
+            console.print(f"{work.stage:>12}  {why}", markup=False, soft_wrap=True)
     tables.create(work.output)
     ship_files(spark, work.files)
     params = {"params": work.params, "reads": dict(plan.upstream)}
@@ -98,12 +98,6 @@ def _run_plan(
             if config.retry_failed:
                 for chunk in _cut(plan.retries, work, config=config.runner, progress=progress):
                     chunks.compute(chunk, progress, retry=True)
-
-
-def _tell(why: str | None, work: ShardWork) -> None:
-    """Said before the work: a model over everything once more is what a person may want to stop."""
-    if why is not None:
-        console.print(f"{work.stage:>12}  {why}", markup=False, soft_wrap=True)
 
 
 def _cut(
@@ -157,7 +151,7 @@ class _Chunks:
                 frame.unpersist()
         self._account(counts, chunk, version, seconds=time.monotonic() - started)
         done = 0 if retry else samples
-        progress.track(samples=done, failed=counts.failed)
+        progress.chunk_done(samples=done, failed=counts.failed)
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""

@@ -237,7 +237,7 @@ def _write(
         for first in range(0, len(plan.pending), _CHUNK_SHARDS):
             chunk = plan.pending[first : first + _CHUNK_SHARDS]
             rows, failed = _ingest_chunk(spark, tables, config=config, plan=plan, chunk=chunk, report=report)
-            progress.track(samples=rows, failed=failed)
+            progress.chunk_done(samples=rows, failed=failed)
 
 
 def _ingest_chunk(

@@ -93,8 +93,8 @@ def test_chunks_are_tracked_at_the_samples_done(store, tmp_path):
         tracking.stage_run("chunked stage"),
         StageProgress("embed", total=70) as progress,
     ):
-        progress.track(samples=50, failed=1)
-        progress.track(samples=20, failed=2)
+        progress.chunk_done(samples=50, failed=1)
+        progress.chunk_done(samples=20, failed=2)
     (run,) = named(runs(store), "chunked stage")
     failed = mlflow.MlflowClient(store).get_metric_history(run.info.run_id, "samples_failed")
     assert [(point.step, point.value) for point in failed] == [(50, 1.0), (70, 3.0)]
