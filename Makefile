@@ -56,8 +56,9 @@ LOCK = $(COMPILE) pyproject.toml
 
 lock: $(VENV)/ready ## Resolve all locks anew from pyproject.toml and constraints.txt, for Python 3.11 and 3.12
 	$(LOCK) --constraints constraints.txt --extra spark --extra s3 --extra train --extra download --extra evaluate \
-		--extra rapidocr --extra segment --extra dev --output-file requirements.lock
-	$(LOCK) --constraints requirements.lock --extra s3 --extra download --extra rapidocr --extra segment --output-file requirements-runtime.lock
+		--extra rapidocr --extra segment --extra athena --extra dev --output-file requirements.lock
+	$(LOCK) --constraints requirements.lock --extra s3 --extra download --extra rapidocr --extra segment --extra athena \
+		--output-file requirements-runtime.lock
 	cp requirements.lock requirements-petastorm.lock # what both can have, both have: it is then installed once
 	$(LOCK) --constraints constraints.txt --extra spark --extra s3 --extra train-petastorm --output-file requirements-petastorm.lock
 	$(COMPILE) --group docs --output-file requirements-docs.lock

@@ -58,8 +58,9 @@ Generated from `spark_jobs/views/` by `python docs/generate.py`; do not edit.
 
 What most questions join is joined in these views. `parrot sql` knows them by name beside the tables
 (`parrot describe VIEW` prints what stands here), and in a catalog each run publishes them as views of the warehouse's
-schema. They show current rows (the run key whose stage finished last). A stage that has not run leaves its columns
-null, and a view whose tables are all missing has no row. Questions, queries and answers: [cookbook.md](cookbook.md).
+schema; of a warehouse on S3 `parrot athena` makes them views of Athena ([on EMR](../deploy/emr/README.md#athena)).
+They show current rows (the run key whose stage finished last). A stage that has not run leaves its columns null, and a
+view whose tables are all missing has no row. Questions, queries and answers: [cookbook.md](cookbook.md).
 """
 
 _TABLES_HEAD = """# Tables

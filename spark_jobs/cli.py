@@ -161,6 +161,7 @@ for command in (
     cli_training.world,
     cli_doctor.doctor,
     cli_upkeep.maintain,
+    cli_upkeep.athena,
     cli_weights.weights,
 ):
     app.command()(command)

@@ -9,6 +9,7 @@ from schemas._table import SAMPLE_KEY, column
 from spark_jobs.views.view import Relations, View
 
 _LABEL_WORDS = 5
+_BY_PLACE = ", ".join(f"max(CASE WHEN place = {place} THEN word END)" for place in range(1, _LABEL_WORDS + 1))
 _LEVELS = {"cluster": "cluster", "group": "cluster_group"}
 _NAMES = ("dataset", "level", "cluster_id", "samples")
 _STATISTICS = [
@@ -40,7 +41,8 @@ words AS (
   SELECT m.dataset, m.level, m.cluster_id, word, count(*) AS here
   FROM members m
   JOIN (
-    SELECT dataset, sample_id, explode(caption_words) AS word FROM {relations.current(caption_overlap.TABLE)}
+    SELECT dataset, sample_id, word FROM {relations.current(caption_overlap.TABLE)}
+    LATERAL VIEW explode(caption_words) words AS word
   ) o ON m.dataset = o.dataset AND m.sample_id = o.sample_id
   WHERE length(word) > 2 AND NOT word RLIKE '^[0-9]+$'
   GROUP BY m.dataset, m.level, m.cluster_id, word
@@ -60,12 +62,14 @@ scored AS (
       / sqrt(1 / (here + 0.5) + 1 / (elsewhere + 0.5)) AS score
   FROM counted WHERE here > 1 AND others > 0
 ),
+placed AS (
+  SELECT dataset, level, cluster_id, word,
+    row_number() OVER (PARTITION BY dataset, level, cluster_id ORDER BY score DESC, word) AS place
+  FROM scored WHERE score > 0
+),
 labels AS (
-  SELECT dataset, level, cluster_id,
-    transform(
-      slice(array_sort(collect_list(struct(-score AS place, word))), 1, {_LABEL_WORDS}), w -> w.word
-    ) AS label_words
-  FROM scored WHERE score > 0 GROUP BY dataset, level, cluster_id
+  SELECT dataset, level, cluster_id, filter(array({_BY_PLACE}), w -> w IS NOT NULL) AS label_words
+  FROM placed WHERE place <= {_LABEL_WORDS} GROUP BY dataset, level, cluster_id
 )
 SELECT s.dataset, s.level, s.cluster_id, s.cluster_group, s.samples,
   coalesce(array_join(l.label_words, ', '), '') AS label, coalesce(l.label_words, array()) AS label_words,

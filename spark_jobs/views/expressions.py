@@ -41,13 +41,15 @@ def language(caption: str) -> str:
         f"WHEN {caption} RLIKE '([{letters}].*){{2}}' THEN '{code}'" for code, letters in _SCRIPTS.items()
     )
     words = f"split(lower({caption}), '[^\\\\p{{L}}]+')"
+    # Of each language the count, then its place from the last: of equal counts the first language is the greatest.
+    base = len(_SHORT_WORDS)
     counts = ", ".join(
-        f"struct(size(filter({words}, w -> array_contains(split('{short}', ' '), w))) AS n, "
-        f"{len(_SHORT_WORDS) - place} AS place, '{code}' AS code)"
-        for place, (code, short) in enumerate(_SHORT_WORDS.items())
+        f"size(filter({words}, w -> array_contains(split('{short}', ' '), w))) * {base} + {base - 1 - place}"
+        for place, short in enumerate(_SHORT_WORDS.values())
     )
-    best = f"array_max(array({counts}))"
-    return f"CASE {scripts} WHEN {best}.n > 0 THEN {best}.code END"
+    codes = ", ".join(f"'{code}'" for code in reversed(_SHORT_WORDS))
+    best = f"greatest({counts})"
+    return f"CASE {scripts} WHEN {best} >= {base} THEN element_at(array({codes}), {best} % {base} + 1) END"
 
 
 def error_code(error: str) -> str:
@@ -62,5 +64,5 @@ def error_code(error: str) -> str:
         f"WHEN {error} RLIKE 'HTTP Error [0-9]{{3}}' "
         f"THEN concat('http_', regexp_extract({error}, 'HTTP Error ([0-9]{{3}})', 1)) "
         f"WHEN lower({error}) RLIKE 'timed? ?out' THEN 'timed_out' "
-        f"WHEN {plain} = '' THEN 'other' ELSE {plain} END"
+        f"WHEN coalesce({plain}, '') = '' THEN 'other' ELSE {plain} END"
     )

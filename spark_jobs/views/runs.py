@@ -15,6 +15,10 @@ _SAMPLE_TABLES = [
 ]
 
 
+# A timestamp in seconds since 1970.
+_STARTED = "unix_micros(started_at) / 1000000"
+
+
 def _failures(relations: Relations) -> str:
     rows = " UNION ALL ".join(
         f"SELECT dataset, '{spec.name}' AS table_name, '{maker_of(spec.name)}' AS maker, status, error, sample_id "
@@ -58,7 +62,7 @@ FAILURES = View(
 
 def _job_runs(relations: Relations) -> str:
     return f"""SELECT run_id, stage, dataset, min(started_at) AS started_at,
-  max(ended) - min(double(started_at)) AS seconds,
+  max(ended) - min({_STARTED}) AS seconds,
   sum(rows_out) AS rows, sum(rows_failed) AS failed, sum(rows_skipped) AS skipped,
   CASE WHEN bool_or(has_failed) THEN 'failed' WHEN bool_and(has_finished) THEN 'finished' ELSE 'not_finished' END
     AS outcome,
@@ -66,7 +70,7 @@ def _job_runs(relations: Relations) -> str:
   max(mlflow_run_id) AS mlflow_run_id
 FROM (
   SELECT run_id, stage, dataset, table_name, min(started_at) AS started_at,
-    max(double(started_at) + seconds) AS ended,
+    max({_STARTED} + seconds) AS ended,
     bool_or(event = 'failed') AND NOT bool_or(event = 'finished') AS has_failed,
     bool_or(event = 'finished') AS has_finished,
     {_counted("rows_out")}, {_counted("rows_failed")}, {_counted("rows_skipped")},
@@ -113,30 +117,33 @@ def _stat_history(relations: Relations) -> str:
     """From the log, which keeps the numbers of each run; of runs that an older version logged, from the tables."""
     with_interval = set(stat_overall.TABLE.columns)
     stacked = ", ".join(
-        f"'{name}', double({name}), "
+        f"'{name}', array(double({name}), "
         + ", ".join(
             f"double({end})" if end in with_interval else "double(NULL)"
             for end in (f"{name}_low", f"{name}_high")
         )
+        + ")"
         for name in _OVERALL
     )
-    ended = "timestamp_micros(bigint((double(started_at) + seconds) * 1000000))"
+    ended = f"timestamp_seconds({_STARTED} + seconds)"
     return f"""WITH log AS (
   SELECT dataset, table_name, run_key, run_id, {ended} AS finished_at, results,
     row_number() OVER (PARTITION BY dataset, table_name, run_key ORDER BY started_at DESC) AS age,
-    bool_or(size(results) > 0) OVER (PARTITION BY dataset, table_name, run_key) AS is_kept
+    bool_or(size(map_keys(results)) > 0) OVER (PARTITION BY dataset, table_name, run_key) AS is_kept
   FROM {relations.current(stage_runs.TABLE)} WHERE event = 'finished'
 )
-SELECT dataset, finished_at, run_id, table_name, run_key, number, value,
+SELECT dataset, finished_at, run_id, table_name, run_key, number, try_element_at(results, number) AS value,
   try_element_at(results, concat(number, '_low')) AS low,
   try_element_at(results, concat(number, '_high')) AS high
-FROM (SELECT *, explode(results) AS (number, value) FROM log WHERE size(results) > 0)
+FROM log LATERAL VIEW explode(map_keys(results)) numbers AS number
 WHERE NOT number RLIKE '_(low|high)$'
 UNION ALL
 SELECT o.dataset, l.finished_at, l.run_id, '{stat_overall.TABLE.name}', o.run_key, o.number, o.value, o.low, o.high
 FROM (
-  SELECT dataset, run_key, stack({len(_OVERALL)}, {stacked}) AS (number, value, low, high)
-  FROM {relations.every(stat_overall.TABLE)}
+  SELECT dataset, run_key, number, element_at(try_element_at(found, number), 1) AS value,
+    element_at(try_element_at(found, number), 2) AS low, element_at(try_element_at(found, number), 3) AS high
+  FROM (SELECT dataset, run_key, map({stacked}) AS found FROM {relations.every(stat_overall.TABLE)})
+  LATERAL VIEW explode(map_keys(found)) numbers AS number
 ) o
 JOIN log l ON l.dataset = o.dataset AND l.run_key = o.run_key AND l.table_name = '{stat_overall.TABLE.name}'
   AND l.age = 1 AND NOT coalesce(l.is_kept, false)

@@ -88,12 +88,12 @@ _MEASURES: tuple[tuple[StructField, str], ...] = (
     (clip_embeddings.TABLE.schema["clip_score"], "e.clip_score"),
     (
         column("removal_model", StringType(), "CLIP model of rsa and rsc; the first by name of several"),
-        "r.scores.model",
+        "r.model",
     ),
-    (column("rsa", FloatType(), "Score lost when all text is filled in; null without text"), "r.scores.rsa"),
+    (column("rsa", FloatType(), "Score lost when all text is filled in; null without text"), "r.rsa"),
     (
         column("rsc", FloatType(), "Score lost when the words that the caption repeats are filled in"),
-        "r.scores.rsc",
+        "r.rsc",
     ),
     (cluster_assignments.TABLE.schema["cluster"], "c.cluster"),
     (cluster_assignments.TABLE.schema["cluster_group"], "c.cluster_group"),
@@ -122,7 +122,7 @@ def _sample_profile(relations: Relations) -> str:
     joins = [
         f"LEFT JOIN {relations.current(spec)} {alias} ON {_same_sample(alias)}" for alias, spec in _JOINED
     ]
-    scores = "min_by(struct(model, rsa, rsc), model) AS scores"
+    scores = "min(model) AS model, min_by(rsa, model) AS rsa, min_by(rsc, model) AS rsc"
     joins += [
         f"LEFT JOIN (SELECT dataset, sample_id, {scores} FROM {relations.current(text_removal_scores.TABLE)} "
         f"GROUP BY dataset, sample_id) r ON {_same_sample('r')}",

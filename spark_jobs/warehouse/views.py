@@ -24,13 +24,7 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
 
     Where the log does not know a table's dataset (it was deleted), its only run key is taken.
     """
-    current: dict[tuple[str, str], str] = {}
-    if tables.exists(stage_runs.TABLE):
-        finished = tables.answer(stage_runs.TABLE, _LAST_FINISHED, lambda: _finished(tables))
-        for dataset, table, run_key in finished:
-            # The log still names tables that somebody has deleted, so that they are made again.
-            if table not in TABLES or tables.exists(TABLES[table]):
-                current[dataset, table] = run_key
+    current = logged_run_keys(tables)
     logged = {table for _, table in current}
     unlogged = [
         spec for spec in ALL_TABLES if spec.has_run_key and spec.name not in logged and tables.exists(spec)
@@ -43,6 +37,19 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
             if len(run_keys) == 1:
                 current[dataset, table] = run_keys[0]
     return current
+
+
+def logged_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
+    """The run key that finished last, by dataset and table, as far as the log knows."""
+    if not tables.exists(stage_runs.TABLE):
+        return {}
+    finished = tables.answer(stage_runs.TABLE, _LAST_FINISHED, lambda: _finished(tables))
+    # The log still names tables that somebody has deleted, so that they are made again.
+    return {
+        (dataset, table): run_key
+        for dataset, table, run_key in finished
+        if table not in TABLES or tables.exists(TABLES[table])
+    }
 
 
 def register_views(tables: Tables, *, query: str | None = None) -> list[str]:
