@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -98,6 +100,7 @@ def _local_session(config: SessionConfig) -> SparkSession:
     builder = SparkSession.builder.appName("parrot").master(config.master)
     settings = {
         **_LOCAL_SETTINGS,
+        **_catalog_folder(config),
         "spark.driver.memory": config.driver_memory,
         "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
         "spark.default.parallelism": str(config.shuffle_partitions),
@@ -116,6 +119,18 @@ def _local_session(config: SessionConfig) -> SparkSession:
         ) from error
     session.sparkContext.setLogLevel("OFF")
     return session
+
+
+def _catalog_folder(config: SessionConfig) -> dict[str, str]:
+    """A folder for the tables of Spark's own catalog, which Spark otherwise makes in the working directory.
+
+    That catalog ends with the session, and so may its tables; one of Hive's does not, and keeps its place.
+    """
+    if config.spark.get("spark.sql.catalogImplementation") == "hive":
+        return {}
+    folder = tempfile.mkdtemp(prefix="parrot-spark-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"spark.sql.warehouse.dir": folder}
 
 
 @contextlib.contextmanager

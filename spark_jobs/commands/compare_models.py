@@ -110,7 +110,7 @@ def _print(found: Mapping[str, Measures], names: list[str], *, style: str) -> No
 
 
 def _write_csv(found: Mapping[str, Measures], names: list[str], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\r\n")
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["model", *names])
     for model, measures in found.items():
         writer.writerow([model, *(measures.get(name) for name in names)])

@@ -93,9 +93,9 @@ def export_subset(spark: SparkSession, config: RunConfig, export: Export) -> Out
     outcome = run_export(Tables(spark, config.warehouse), export)
     made = outcome.manifest
     size = sum(file.bytes for file in made.files)
-    state = f"{outcome.written} files written" if outcome.written else "up to date"
+    state = f"{_files(outcome.written)} written" if outcome.written else "up to date"
     console.print(
-        f"{export.subset_id}: {made.rows:,} of {made.members:,} members in {len(made.files):,} files, "
+        f"{export.subset_id}: {made.rows:,} of {made.members:,} members in {_files(len(made.files))}, "
         f"{size / 1e6:,.1f} MB, {state}: {export.to}",
         markup=False,
     )
@@ -110,3 +110,7 @@ def export_subset(spark: SparkSession, config: RunConfig, export: Export) -> Out
         for entry in made.unreadable[:_UNREADABLE_SHOWN]:
             console.print(f"  {entry['sample_id']}: {entry['reason']}", markup=False)
     return outcome
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number:,} files"

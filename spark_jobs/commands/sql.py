@@ -56,7 +56,8 @@ def run_query(spark: SparkSession, config: RunConfig, query: str, *, style: str,
         spark: The session.
         config: Names the warehouse.
         query: SQL.
-        style: `table`, `csv` (RFC 4180) or `json` (one object per line), for standard output.
+        style: `table`, `csv` (RFC 4180, but lines end in a line feed alone) or `json` (one object per line), for
+            standard output.
         output: A file or URI to write instead, whole or not at all: `.csv`, `.parquet`, or `.json` and `.jsonl` (one
             object per line); None for standard output.
 
@@ -114,7 +115,7 @@ def _write_json(rows: Any, file: TextIO) -> None:
 
 
 def _write_csv(columns: list[str], rows: Any, file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\r\n")
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(value) for value in row])

@@ -154,7 +154,7 @@ def test_the_run_is_tracked_with_a_nested_run_per_stage(warehouse):
 def test_sql_prints_the_result_and_nothing_else(warehouse):
     text = "'a \"b\", c\nd' AS text, CAST(NULL AS INT) AS nothing, array('x', 'y') AS words"
     result = succeeding("sql", "--warehouse", warehouse, "--format", "csv", f"SELECT {text}")
-    assert result.stdout == 'text,nothing,words\n"a ""b"", c\nd",,"[""x"", ""y""]"\n'  # \r\n read as text
+    assert result.stdout == 'text,nothing,words\n"a ""b"", c\nd",,"[""x"", ""y""]"\n'
     assert list(csv.reader(io.StringIO(result.stdout, newline="")))[1][0] == 'a "b", c\nd'
 
 
