@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_PARAM = 6000  # MLflow refuses longer values
 _MAX_TAG = 500
 _JOB = "parrot.job"
+_MODEL = "model"  # a run's folder with the model to register
 _active = False
 _job_run_id: str | None = None
 _step = 0
@@ -232,18 +233,45 @@ def artifact(path: str) -> None:
             mlflow.log_artifact(path)
 
 
-def checkpoint(path: str, *, register_as: str | None) -> None:
-    """Keep a model's file with the current run, and register it where a name is given."""
-    artifact(path)
-    if _active and register_as:
+def checkpoint(path: str, *, architecture: str, register_as: str | None) -> None:
+    """Keep a model's file with the current run, and register it where a name is given.
+
+    Unity Catalog takes only folders that hold an `MLmodel` with a signature, and finds a model by its whole name alone.
+
+    Args:
+        path: The weights.
+        architecture: open_clip's name of the model.
+        register_as: Name of the registered model, made where it is not there; in Unity Catalog `catalog.schema.name`.
+    """
+    if not register_as:
+        artifact(path)
+    elif _active:
         import mlflow
 
         with _patience():
-            address = mlflow.get_artifact_uri(os.path.basename(path))
+            mlflow.log_artifact(path, _MODEL)
+            mlflow.log_text(_description(architecture, os.path.basename(path)), f"{_MODEL}/MLmodel")
             client = mlflow.MlflowClient()
-            if not client.search_registered_models(filter_string=f"name = '{register_as}'"):
+            try:
+                client.get_registered_model(register_as)
+            except mlflow.MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
                 client.create_registered_model(register_as)
-            client.create_model_version(register_as, source=address, run_id=current_run_id())
+            client.create_model_version(register_as, mlflow.get_artifact_uri(_MODEL), current_run_id())
+
+
+def _description(architecture: str, weights: str) -> str:
+    """The `MLmodel` of weights for open_clip: images (batch, 3, height, width) become vectors (batch, width)."""
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    image = TensorSpec(np.dtype("float32"), (-1, 3, -1, -1), "image")
+    vector = TensorSpec(np.dtype("float32"), (-1, -1), "image_vector")
+    signature = ModelSignature(inputs=Schema([image]), outputs=Schema([vector]))
+    flavour = {"architecture": architecture, "weights": weights}
+    return str(Model(_MODEL, current_run_id(), flavors={"open_clip": flavour}, signature=signature).to_yaml())
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,9 @@ def _prefix(resources: dict[str, Any], user: str) -> None:
     for experiment in resources["experiments"].values():
         folder, _, name = experiment["name"].rpartition("/")
         experiment["name"] = f"{folder}/[dev {user}] {name}"
-    for schema in resources["schemas"].values():
-        schema["name"] = f"dev_{user}_{schema['name']}"
+    for kind in ("schemas", "registered_models"):
+        for named in resources[kind].values():
+            named["name"] = f"dev_{user}_{named['name']}"
 
 
 def _replaced(value: Any, bundle: Mapping[str, Any]) -> Any:

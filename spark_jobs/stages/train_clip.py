@@ -138,7 +138,9 @@ def _tell(report: StageReport, prepared: Prepared, result: Result, *, register_a
     )
     report.notes.append(f"model: {prepared.job.recipe.model}/{_checkpoint(prepared)}")
     report.artifacts.append(str(prepared.folder / STEPS))
-    tracking.checkpoint(_checkpoint(prepared), register_as=register_as)
+    tracking.checkpoint(
+        _checkpoint(prepared), architecture=prepared.job.recipe.model, register_as=register_as
+    )
 
 
 def _track_input(prepared: Prepared) -> None:

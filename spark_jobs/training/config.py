@@ -82,7 +82,8 @@ class TrainClipConfig(Section):
         description="Interpreter of the training processes (.venv-train/bin/python); null: this one, by Spark",
     )
     register_as: str | None = Field(
-        None, description="Name under which MLflow registers the model; null: it does not"
+        None,
+        description="Name under which MLflow registers it (Unity Catalog: catalog.schema.name); null: it does not",
     )
 
     @model_validator(mode="after")

@@ -13,10 +13,17 @@ pytest.importorskip(
 )
 from databricks.bundles.experiments import MlflowExperiment
 from databricks.bundles.jobs import Job, JobPermission, JobRunAs
+from databricks.bundles.registered_models import RegisteredModel
 from databricks.bundles.schemas import Schema
 from databricks.bundles.volumes import Volume
 
-KINDS = {"jobs": Job, "schemas": Schema, "volumes": Volume, "experiments": MlflowExperiment}
+KINDS = {
+    "jobs": Job,
+    "schemas": Schema,
+    "volumes": Volume,
+    "experiments": MlflowExperiment,
+    "registered_models": RegisteredModel,
+}
 TARGETS = {
     "dev": resolved("dev", GIVEN),
     "staging": resolved("staging", {**GIVEN, **SHARED}),
@@ -51,7 +58,7 @@ def test_a_resource_is_what_the_platform_knows(target, kind, name):
 
 def test_every_kind_of_resource_was_looked_at():
     assert {kind for _, kind, _ in RESOURCES} == set(KINDS)
-    assert len(RESOURCES) == 3 * (4 + 1 + 3 + 1)
+    assert len(RESOURCES) == 3 * (4 + 1 + 3 + 1 + 1)
 
 
 @pytest.mark.parametrize("target", ["staging", "prod"])
@@ -111,11 +118,18 @@ def test_a_wrong_key_or_value_is_found(spoil):
         (Schema, {"grants": [{"principal": "x", "privileges": ["READ"]}]}),
         (Volume, {"volume_type": "INTERNAL"}),
         (MlflowExperiment, {"path": "/Users/x"}),
+        (RegisteredModel, {"schema": "parrot"}),
+        (RegisteredModel, {"grants": [{"principal": "x", "privileges": ["RUN"]}]}),
     ],
 )
 def test_a_wrong_resource_is_found(kind, change):
-    places = {Schema: ("schemas", "parrot"), Volume: ("volumes", "weights")}
-    group, name = places.get(kind, ("experiments", "parrot"))
+    places = {
+        Schema: ("schemas", "parrot"),
+        Volume: ("volumes", "weights"),
+        MlflowExperiment: ("experiments", "parrot"),
+        RegisteredModel: ("registered_models", "clip"),
+    }
+    group, name = places[kind]
     given = copy.deepcopy(TARGETS["prod"]["resources"][group][name])
     with pytest.raises((ValueError, TypeError)):
         kind.from_dict({**given, **change})

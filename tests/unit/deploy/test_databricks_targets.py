@@ -128,6 +128,15 @@ def test_the_experiment_is_the_bundles_own_and_survives_the_command_line(target)
     assert TARGETS[target]["resources"]["experiments"]["parrot"]["name"] == name
 
 
+@every_target
+def test_the_registered_model_lies_in_the_schema_and_is_what_training_registers(target):
+    (model,) = TARGETS[target]["resources"]["registered_models"].values()
+    name = f"{model['catalog_name']}.{model['schema_name']}.{model['name']}"
+    assert name == f"{WAREHOUSES[target]}.{'dev_ann_lee_' if target == 'dev' else ''}clip"
+    named = re.findall(r"train_clip\.register_as=(\S+?)[`'\s]", README)
+    assert [each.replace("CATALOG.SCHEMA", WAREHOUSES["prod"]) for each in named] == ["main.parrot.clip"]
+
+
 @shared_target
 def test_shared_targets_lie_at_one_place_whoever_deploys_and_run_as_the_principal(target):
     bundle = TARGETS[target]
@@ -143,12 +152,12 @@ def test_shared_targets_lie_at_one_place_whoever_deploys_and_run_as_the_principa
 @shared_target
 def test_shared_schemas_are_kept_and_may_be_read(target):
     resources = TARGETS[target]["resources"]
-    kept = [*resources["schemas"].values(), *resources["volumes"].values()]
-    assert len(kept) == 4
+    kept = [each for kind in ("schemas", "volumes", "registered_models") for each in resources[kind].values()]
+    assert len(kept) == 5
     assert all(each["lifecycle"] == {"prevent_destroy": True} for each in kept)
     grants = {grant["principal"]: grant["privileges"] for grant in resources["schemas"]["parrot"]["grants"]}
     assert grants[PRINCIPAL] == ["ALL_PRIVILEGES"]
-    assert set(grants["data-readers"]) == {"USE_SCHEMA", "SELECT", "READ_VOLUME"}
+    assert set(grants["data-readers"]) == {"USE_SCHEMA", "SELECT", "READ_VOLUME", "EXECUTE"}
 
 
 def test_dev_is_ones_own_copy_and_may_be_destroyed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -141,3 +142,36 @@ def test_rsa_and_its_interval_are_headlines_of_a_run():
     report = StageReport(stage="statistics", dataset="test", results={**scores, "samples_failed": 1.0})
     other = StageReport(stage="deduplicate", dataset="test", results={"rsa of something else": 1.0})
     assert headline_of([other, report]) == scores
+
+
+def test_a_model_is_registered_as_unity_catalog_wants_it(store, tmp_path, monkeypatch):
+    from mlflow.store._unity_catalog.registry.rest_store import UcModelRegistryStore
+
+    def refused(self, *_, filter_string=None, **__):
+        raise AssertionError("Unity Catalog knows no filter")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_registered_models", refused)
+    weights = tmp_path / "epoch_1.pt"
+    weights.write_bytes(b"weights")
+    with tracking.parent_run(configured(store, tmp_path), "train", {}), tracking.stage_run("train_clip"):
+        for _ in range(2):
+            tracking.checkpoint(str(weights), architecture="ViT-B-32", register_as="main.parrot.clip")
+    client = mlflow.MlflowClient(store)
+    versions = client.search_model_versions("name = 'main.parrot.clip'")
+    assert sorted(version.version for version in versions) == [1, 2]
+    folder = mlflow.artifacts.download_artifacts(
+        artifact_uri=versions[0].source, dst_path=str(tmp_path / "got")
+    )
+    UcModelRegistryStore._validate_model_signature(None, folder)
+    flavour = mlflow.models.Model.load(folder).flavors["open_clip"]
+    assert flavour["architecture"] == "ViT-B-32"
+    assert Path(folder, flavour["weights"]).read_bytes() == b"weights"
+
+
+def test_a_model_that_is_not_registered_is_a_file_of_its_run(store, tmp_path):
+    weights = tmp_path / "epoch_1.pt"
+    weights.write_bytes(b"weights")
+    with tracking.parent_run(configured(store, tmp_path), "alone", {}), tracking.stage_run("train_clip"):
+        run_id = tracking.current_run_id()
+        tracking.checkpoint(str(weights), architecture="ViT-B-32", register_as=None)
+    assert [item.path for item in mlflow.MlflowClient(store).list_artifacts(run_id)] == ["epoch_1.pt"]
