@@ -7,8 +7,11 @@ the next image's tensors. Between two batches, or two large images, nothing of i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _TRIM_ABOVE = 3 * 1024**3  # bytes; a model with its usual images stays below, and keeps its heap
@@ -41,3 +44,15 @@ def trim_heap(above: int = _TRIM_ABOVE) -> bool:
         return False
     trim(0)
     return True
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Make many objects without cycles: the collector's looks at them would cost a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

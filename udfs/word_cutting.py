@@ -72,7 +72,11 @@ class WordCutter:
         Returns:
             Words in order, repeats kept; what cannot be cut stays one piece.
         """
-        return [piece for word in normalised_words(text) for piece in self._pieces(word, text or "")]
+        words = normalised_words(text)
+        # Most text: nothing in it to cut, and to normalise its words again changes nothing.
+        if text is None or text.isascii():
+            return words
+        return [piece for word in words for piece in self._pieces(word, text)]
 
     def is_cut(self, text: str | None) -> bool:
         """Whether all of a text can be cut into words: each script in it has spaces, or a configured language."""
@@ -100,7 +104,6 @@ class WordCutter:
         return found
 
     def _pieces(self, word: str, text: str) -> list[str]:
-        # Most words: nothing in them to cut, and to normalise them again changes nothing.
         if word.isascii():
             return [word]
         return [piece for raw in self._raw_pieces(word, text) for piece in normalised_words(raw)]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spark_jobs.sql.intervals import Z, exact_sum, student
-from spark_jobs.sql.overlap import fuzzy_rate
 from spark_jobs.sql.statistics import PROFILED
 from spark_jobs.sql.steps import Step
 from spark_jobs.warehouse.addresses import quoted
@@ -78,6 +77,20 @@ def _rate(words: str) -> str:
     return f"CASE WHEN size({words}) > 0 THEN array_size(array_intersect({words}, spotted_words)) / size({words}) END"
 
 
+def _fuzzy_rate(words: str) -> str:
+    """SQL of `udfs.overlap_rates.fuzzy_cotr`; its text is part of the statistic's run key."""
+    return f"""
+        CASE WHEN size({words}) > 0
+             THEN aggregate(
+                    {words}, 0D,
+                    (total, word) -> total + coalesce(array_max(transform(
+                      spotted_words,
+                      spotted -> 1D - levenshtein(word, spotted)
+                                      / greatest(length(word), length(spotted))
+                    )), 0D)
+                  ) / size({words}) END"""
+
+
 def _exchanged(stop_words: Sequence[str]) -> list[Step]:
     ring = "PARTITION BY ring ORDER BY place, sample_id"
     whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
@@ -112,7 +125,7 @@ def _exchanged(stop_words: Sequence[str]) -> list[Step]:
             SELECT ring, place, sample_id, seats, with_text,
                    {_rate("caption_words")} AS cotr, {_rate("other_words")} AS other_cotr,
                    {_rate("content_words")} AS content, {_rate("other_content_words")} AS other_content,
-                   {fuzzy_rate("caption_words")} AS fuzzy, {fuzzy_rate("other_words")} AS other_fuzzy
+                   {_fuzzy_rate("caption_words")} AS fuzzy, {_fuzzy_rate("other_words")} AS other_fuzzy
             FROM {{exchanged_captions}}
             """,
         ),

@@ -1,8 +1,8 @@
-"""Stage `overlap`: caption words against spotted words. One tokeniser in Python, the rest is SQL."""
+"""Stage `overlap`: caption words against spotted words, measured in one Arrow function."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from schemas import caption_overlap, samples, spotted_text
@@ -12,11 +12,9 @@ from spark_jobs.runner.pending import Input, ShardWork
 from spark_jobs.runner.shards import run_shards
 from spark_jobs.runner.stage import shard_stage
 from spark_jobs.runner.stage_report import StageReport
-from spark_jobs.sql.overlap import overlap_steps, spotted_words
-from spark_jobs.sql.steps import run_steps
-from udfs.token_rows import TOKENS, tokenise_rows
+from udfs.overlap_rows import OVERLAP, WordRules, measure_overlap
 from udfs.weights import WeightsError
-from udfs.word_cutting import WordCutter, cutter_of
+from udfs.word_cutting import cutter_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,21 +39,6 @@ _TOKENISER_VERSION = 1
 _MEASURES_VERSION = 4
 
 
-@dataclass(frozen=True)
-class WordRules:
-    """Which spotted words say what.
-
-    Attributes:
-        min_confidence: Words from here on count for CoTR.
-        detection_confidence: A word with a letter or digit from here on means that the image has text.
-        cutter: Cuts captions and spotted text into words.
-    """
-
-    min_confidence: float
-    detection_confidence: float = 0.0
-    cutter: WordCutter = field(default_factory=WordCutter)
-
-
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
     """Measure the overlap of every sample's caption and spotted text."""
     return run_shards(spark, config, work(config))
@@ -72,11 +55,7 @@ def work(config: RunConfig) -> ShardWork:
         cutter = cutter_of(config.spot_text.languages)
     except WeightsError as error:
         raise ModelError(f"overlap: {error}") from error
-    words = WordRules(section.min_confidence, section.detection_confidence, cutter)
-
-    def compute(inputs: DataFrame) -> DataFrame:
-        frames = {"token_sets": token_sets(inputs, words)}
-        return run_steps(inputs.sparkSession, overlap_steps(), frames)
+    rules = WordRules(section.min_confidence, section.detection_confidence, cutter)
 
     return ShardWork(
         stage="overlap",
@@ -89,28 +68,26 @@ def work(config: RunConfig) -> ShardWork:
             "tokeniser": _TOKENISER_VERSION,
             "measures": _MEASURES_VERSION,
         },
-        compute=compute,
+        compute=partial(measured, rules=rules),
     )
 
 
-def token_sets(inputs: DataFrame, words: WordRules) -> DataFrame:
-    """Tokenise captions and spotted words.
+def measured(inputs: DataFrame, *, rules: WordRules) -> DataFrame:
+    """Measure the overlap of captions and spotted words.
 
     Args:
-        inputs: `shard_id`, `sample_id`, `caption`, `words`, `image_width`, `image_height`, `text_status`,
-            `text_error`.
-        words: Which words count.
+        inputs: The key, and the columns of `INPUTS`.
+        rules: Which words count.
 
     Returns:
-        One row per sample: distinct words of either reading, in order, whether text was detected, and the spotted
-        words that count; null where text was not spotted.
+        One row per sample: the measures of `caption_overlap`, null where text was not spotted.
     """
-    from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    spotted = F.expr(spotted_words(words.min_confidence, words.detection_confidence)).alias("spotted")
-    columns = inputs.select(*KEY_COLUMNS, "text_status", "text_error", "caption", spotted)
-    return columns.mapInArrow(tokenise_rows(words.cutter), from_arrow_schema(TOKENS))
+    columns = [name for item in INPUTS for name in item.columns]
+    return inputs.select(*KEY_COLUMNS, *columns).mapInArrow(
+        partial(measure_overlap, rules=rules), from_arrow_schema(OVERLAP)
+    )
 
 
 STAGE = shard_stage(run, work, inputs=INPUTS)

@@ -19,7 +19,7 @@ from udfs.cluster_rows import assign_rows
 from udfs.clustering import ClusterModel
 from udfs.duplicate_rows import compare_rows
 from udfs.gram_rows import count_caption_grams
-from udfs.token_rows import tokenise_rows
+from udfs.overlap_rows import measure_overlap
 from udfs.vectors import embedded_rows, matrix_of
 from udfs.weights import WeightFile
 
@@ -103,7 +103,7 @@ def test_vectors_of_different_widths_are_refused():
         functools.partial(fetch_rows, options=None, output=None),
         functools.partial(source_rows, reading=None, output=None),
         count_caption_grams,
-        tokenise_rows,
+        functools.partial(measure_overlap, rules=None),
     ],
     ids=lambda function: getattr(function, "func", function).__name__,
 )
