@@ -28,6 +28,7 @@ from spark_jobs.runner.pending import Input, run_key_of, upstream_of
 from spark_jobs.runner.stage import StageContract, check_dataset, need, plan_whole
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.whole_tables import Making, TableWork, run_whole
+from spark_jobs.session import task_slots
 from spark_jobs.stages.cluster import assignment
 from spark_jobs.warehouse.tables import Tables
 from spark_jobs.warehouse.views import current_run_keys
@@ -43,7 +44,7 @@ OUTPUT = near_duplicates.TABLE
 _READS = (Input(clip_embeddings.TABLE, {}), Input(cluster_assignments.TABLE, {}))
 _RULE_VERSION = 1  # changes when the same vectors and settings must give other rows
 _ROWS_PER_TASK = 100_000
-_TASKS_PER_CORE = 4  # clusters differ in size
+_TASKS_PER_SLOT = 4  # clusters differ in size
 
 
 def run(spark: SparkSession, config: RunConfig) -> StageReport:
@@ -100,8 +101,8 @@ def compared(embeddings: DataFrame, assignments: DataFrame, settings: Deduplicat
     from pyspark.sql import functions as F
 
     size = assignments.agg(F.count("*").alias("rows"), F.max("cluster").alias("last")).collect()[0]
-    cores = embeddings.sparkSession.sparkContext.defaultParallelism
-    tasks = max(cores * _TASKS_PER_CORE, math.ceil(size["rows"] / _ROWS_PER_TASK))
+    slots = task_slots(embeddings.sparkSession)
+    tasks = max(slots * _TASKS_PER_SLOT, math.ceil(size["rows"] / _ROWS_PER_TASK))
     tasks = max(1, min(tasks, 1 + (size["last"] or 0)))
     has_vector = F.expr("embed_status = 'ok' AND image_vector IS NOT NULL")
     rows = (

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from spark_jobs.session import task_slots
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
@@ -132,8 +134,7 @@ def lowest(frame: DataFrame, *, rows: int, wanted: int, keep: Callable[[DataFram
     place = wanted - row["below"]
     if 0 < place <= len(row["inside"]):
         drawn = candidates.where(F.col("hash") <= sorted(row["inside"])[place - 1])
-        cores = frame.sparkSession.sparkContext.defaultParallelism
-        return drawn.coalesce(max(cores, math.ceil(wanted / _ROWS_PER_FILE)))
+        return drawn.coalesce(max(task_slots(frame.sparkSession), math.ceil(wanted / _ROWS_PER_FILE)))
     frame = frame.withColumn("stratum", F.lit(""))
     return up_to(frame, hash_cuts(frame, {"": rows}, {"": wanted}))
 
