@@ -89,7 +89,7 @@ def run_study(spark: SparkSession, run: StudyRun) -> list[Compared]:
         check(config, stages)
         run_stages(spark, config, stages, tags={"study": study.study, **asdict(cell)})
     models = [f"{row['model']}/{row['checkpoint']}" for row in _trained(tables, run).values()]
-    evaluations = _evaluate(spark, run, models)
+    evaluations = _evaluate(spark, run, models) + _relative_on(spark, run, models)
     compared = compare(
         _numbers(tables, run, evaluations), subsets=study.subsets, baseline=study.compared_with
     )
@@ -167,15 +167,30 @@ def _export(spark: SparkSession, run: StudyRun) -> None:
 def _evaluate(spark: SparkSession, run: StudyRun, models: Sequence[str]) -> list[str]:
     """Evaluate all models; returns the ids of the evaluations, those that were there already too."""
     values = {"models": list(models), **run.study.evaluate}
-    stages = ["evaluate_clip"]
+    if run.study.relative_on is not None:
+        values["relative_scores"] = False
     sections: dict[str, dict[str, Any]] = {"evaluate_clip": values}
     if values.get("relative_scores", True):
-        stages.append("remove_text")
         sections["remove_text"] = {"models": list(models)}
-    config = run.with_settings(**sections)
+    return _evaluations(spark, run.with_settings(**sections), stages=list(sections), study=run.study.study)
+
+
+def _relative_on(spark: SparkSession, run: StudyRun, models: Sequence[str]) -> list[str]:
+    """RSA, RSC and Fig. 9 of all models on the dataset that the study names for them."""
+    if run.study.relative_on is None:
+        return []
+    sections = {
+        "evaluate_clip": {"models": list(models), "tasks": None, "words": None},
+        "remove_text": {"models": list(models)},
+    }
+    config = run.with_settings(**sections).model_copy(update={"dataset": run.study.relative_on})
+    return _evaluations(spark, config, stages=list(sections), study=run.study.study)
+
+
+def _evaluations(spark: SparkSession, config: RunConfig, *, stages: Sequence[str], study: str) -> list[str]:
     chosen = select(stages)
     check(config, chosen)
-    reports = run_stages(spark, config, chosen, tags={"study": run.study.study})
+    reports = run_stages(spark, config, chosen, tags={"study": study})
     table = evaluation_results.TABLE.name
     return [key for report in reports for name, key in report.run_keys.items() if name.startswith(table)]
 
@@ -219,9 +234,11 @@ def _is_of(row: Any, run: StudyRun) -> bool:
 
 def _numbers(tables: Tables, run: StudyRun, evaluations: Sequence[str]) -> list[Number]:
     trained = {row["training"]: cell for cell, row in _trained(tables, run).items()}
-    results = tables.read(evaluation_results.TABLE, dataset=run.config.dataset_name)
+    results = tables.read(evaluation_results.TABLE)
     wanted = results["training"].isin(list(trained)) & results["evaluation"].isin(list(evaluations))
-    rows = results.where(wanted).collect()
+    # Of another dataset only what its text removal gives: its words are not the study's.
+    own = results["dataset"].isin(run.config.dataset_name, results["task"])
+    rows = results.where(wanted & own).collect()
     numbers = {
         (trained[row["training"]], row["task"], row["metric"]): row["value"]
         for row in rows

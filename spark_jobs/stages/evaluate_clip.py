@@ -54,9 +54,11 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     started = time.monotonic()
     tables = Tables(spark, config.warehouse)
     report = StageReport(stage="evaluate_clip", dataset=config.dataset_name)
-    rows = _training_rows(tables, config.dataset_name)
+    rows = _training_rows(tables)
     trained = {row["checkpoint_sha256"]: row["training"] for row in rows}
-    names = config.evaluate_clip.models or tuple(f"{row['model']}/{row['checkpoint']}" for row in rows)
+    names = config.evaluate_clip.models or tuple(
+        f"{row['model']}/{row['checkpoint']}" for row in rows if row["dataset"] == config.dataset_name
+    )
     clips = clips_of(config.embed, names)
     suite = _suite(tables, config, report)
     for clip in clips:
@@ -168,13 +170,13 @@ def _is_stored(tables: Tables, dataset: str, *, run_key: str, input_key: str) ->
     return bool(rows.where((rows["evaluation"] == run_key) & (rows["input_key"] == input_key)).head(1))
 
 
-def _training_rows(tables: Tables, dataset: str) -> list[Any]:
+def _training_rows(tables: Tables) -> list[Any]:
+    """Trainings on any dataset: a model may be measured on another one than it was trained on."""
     if not tables.exists(training_runs.TABLE):
         return []
-    rows = tables.read(training_runs.TABLE, dataset=dataset)
-    return list(
-        rows.select("training", "model", "checkpoint", "checkpoint_sha256").orderBy("training").collect()
-    )
+    rows = tables.read(training_runs.TABLE)
+    wanted = ("dataset", "training", "model", "checkpoint", "checkpoint_sha256")
+    return list(rows.select(*wanted).orderBy("training").collect())
 
 
 def _suite(tables: Tables, config: RunConfig, report: StageReport) -> Suite:

@@ -37,6 +37,12 @@ class Study(Section):
     format: str = Field("parquet", pattern="^(parquet|webdataset)$", description="Format of the exports")
     train: Mapping[str, Any] = Field(default_factory=dict, description="Settings of train_clip for all cells")
     evaluate: Mapping[str, Any] = Field(default_factory=dict, description="Settings of evaluate_clip")
+    relative_on: str | None = Field(
+        None,
+        min_length=1,
+        description="Dataset whose text is removed for RSA, RSC and Fig. 9 (stages up to overlap done); "
+        "null: the study's own",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Study:

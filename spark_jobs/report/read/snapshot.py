@@ -138,8 +138,10 @@ def _trained_rows(tables: Tables, dataset: str) -> tuple[dict[str, Any], ...]:
     trainings = tables.read(training_runs.TABLE, dataset=dataset).select(
         "training", "subset_id", "seed", "recipe", "samples_seen", "model"
     )
-    results = tables.read(evaluation_results.TABLE, dataset=dataset).drop("model")
-    rows = results.join(trainings, "training").collect()
+    results = tables.read(evaluation_results.TABLE).drop("model")
+    # Of other datasets only what their text removal gives (a study's relative_on).
+    own = results["dataset"].isin(dataset, results["task"])
+    rows = results.where(own).join(trainings, "training").collect()
     order = ("model", "subset_id", "seed", "training", "task", "metric", "run_key")
     return tuple(sorted((row.asDict() for row in rows), key=lambda row: [str(row[name]) for name in order]))
 

@@ -7,14 +7,24 @@ import statistics
 
 import pytest
 
-from schemas import evaluation_results, training_runs
+from schemas import (
+    caption_overlap,
+    evaluation_results,
+    images,
+    samples,
+    spotted_text,
+    text_removal_scores,
+    training_runs,
+)
 from spark_jobs.commands.study import StudyRun, print_plan, run_study
 from spark_jobs.config import load_config
 from spark_jobs.stages import train_clip
 from spark_jobs.study.definition import read_study
 from spark_jobs.warehouse.tables import Tables
+from tests.builders import image_bytes
 from tests.exported import put_arms
 from tests.notebooks import run_notebook
+from tests.table_rows import filled, put_rows
 from tests.training_export import TINY, in_process, register_tiny
 
 YAML = """
@@ -24,8 +34,44 @@ size: 4
 models: [{model}]
 seeds: [0, 1]
 train: {{samples_seen: 16, batch_size: 4, warmup_steps: 1, threads: 1}}
-evaluate: {{words: {words}, attack: false, relative_scores: false}}
+evaluate: {{words: {words}, attack: false}}
+relative_on: signs
 """
+SIGNS = 3
+
+
+def put_signs(spark, warehouse, folder):
+    """Dataset `signs`: images whose captions are the text on them, read and compared."""
+    folder.mkdir()
+    tables = Tables(spark, str(warehouse))
+    word = [("SALE", 0.9, [(2.0, 2.0), (40.0, 2.0), (40.0, 16.0), (2.0, 16.0)], 0)]
+    own = {
+        samples.TABLE: {"caption": "sale"},
+        images.TABLE: {},
+        spotted_text.TABLE: {
+            "spotter": "s", "words": word, "lines": [word[0][:3]], "image_width": 64, "image_height": 48,
+        },
+        caption_overlap.TABLE: {
+            "image_type": "concurrent", "cotr": 1.0, "text_detected": True, "used_words": [(0, True, None)],
+        },
+    }  # fmt: skip
+    for number in range(SIGNS):
+        data = image_bytes("PNG", color=(80 * number, 90, 120), text="SALE")
+        (folder / f"{number}.png").write_bytes(data)
+    for spec, values in own.items():
+        rows = [
+            filled(spec, dataset="signs", shard_id="0", sample_id=str(number), run_key=spec.name, **values)
+            for number in range(SIGNS)
+        ]
+        if spec is images.TABLE:
+            rows = [
+                filled(
+                    spec, dataset="signs", shard_id="0", sample_id=str(number), run_key=spec.name,
+                    image_uri=str(folder / f"{number}.png"),
+                )
+                for number in range(SIGNS)
+            ]  # fmt: skip
+        put_rows(tables, spec, rows, stage=spec.name)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +80,7 @@ def run(_spark_session, tmp_path_factory):
     register_tiny()
     root = tmp_path_factory.mktemp("study")
     warehouse = put_arms(_spark_session, root)
+    put_signs(_spark_session, warehouse, root / "signs")
     words, file = root / "words.txt", root / "study.yaml"
     words.write_text("sale\nnew\nparrot\n")
     file.write_text(YAML.format(model=TINY, words=words))
@@ -91,6 +138,22 @@ def test_table_and_plot_hold_mean_and_spread_over_seeds(spark, run, compared):
         assert float(row["mean"]) == pytest.approx(statistics.fmean(values))
         assert float(row["spread"]) == pytest.approx(statistics.stdev(values))
     assert "<svg" in (run.folder / "captions.svg").read_text()
+
+
+def test_rsa_is_that_of_the_dataset_that_the_study_names(spark, run, compared):
+    tables = Tables(spark, run.config.warehouse)
+    removal = tables.read(text_removal_scores.TABLE).collect()
+    assert {row["dataset"] for row in removal} == {"signs"}
+    cell_of = {
+        f"{row['model']}/{row['checkpoint']}": row["subset_id"].rpartition("-")[0]
+        for row in trainings(spark, run)
+    }
+    found = {one.subset: one for one in compared if one.metric == "rsa"}
+    assert set(found) == {"random", "without_text"}
+    for subset, one in found.items():
+        lost = [row["rsa"] for row in removal if cell_of[row["model"]] == subset]
+        assert (one.task, one.seeds, len(lost)) == ("signs", 2, 2 * SIGNS)
+        assert one.mean == pytest.approx(statistics.fmean(lost), abs=1e-6)
 
 
 def test_each_cell_is_an_mlflow_run_with_its_tags(run, compared):
