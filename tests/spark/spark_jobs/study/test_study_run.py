@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_rsa_is_that_of_the_dataset_that_the_study_names(spark, run, compared):
     removal = tables.read(text_removal_scores.TABLE).collect()
     assert {row["dataset"] for row in removal} == {"signs"}
     cell_of = {
-        f"{row['model']}/{row['checkpoint']}": row["subset_id"].rpartition("-")[0]
+        f"{row['model']}/{Path(row['checkpoint']).name}": row["subset_id"].rpartition("-")[0]
         for row in trainings(spark, run)
     }
     found = {one.subset: one for one in compared if one.metric == "rsa"}
