@@ -179,7 +179,7 @@ def _relative_on(spark: SparkSession, run: StudyRun, models: Sequence[str]) -> l
     """RSA, RSC and Fig. 9 of all models on the dataset that the study names for them."""
     if run.study.relative_on is None:
         return []
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "evaluate_clip": {"models": list(models), "tasks": None, "words": None},
         "remove_text": {"models": list(models)},
     }
