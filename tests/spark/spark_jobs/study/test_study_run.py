@@ -170,7 +170,9 @@ def test_each_cell_is_an_mlflow_run_with_its_tags(run, compared):
 
 
 def test_the_notebook_shows_the_studys_table_and_curves(spark, run, compared):
-    seen = run_notebook("06_training.py", run.config.warehouse, mlflow=run.config.tracking.uri)
+    seen = run_notebook(
+        "06_training.py", run.config.warehouse, dataset="test", mlflow=run.config.tracking.uri
+    )
     assert "4 of 4 trainings are tracked in MLflow" in seen.text
     assert "compared with random-4" in seen.text
     (one,) = [one for one in compared if (one.metric, one.subset) == ("sync_margin", "without_text")]
