@@ -21,9 +21,8 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
     panels = list(dict.fromkeys((one.metric, one.task) for one in compared))
     models = list(dict.fromkeys(one.model for one in compared))
     rows = -(-len(panels) // _COLUMNS)
-    figure, axes = plt.subplots(
-        rows, _COLUMNS, figsize=(_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * rows + 0.6), squeeze=False
-    )
+    size = (_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * rows + 0.6)
+    figure, axes = plt.subplots(rows, _COLUMNS, figsize=size, squeeze=False, layout="constrained")
     for axis, (metric, task) in zip(axes.flat, panels, strict=False):
         for number, model in enumerate(models):
             shown = [one for one in compared if (one.metric, one.task, one.model) == (metric, task, model)]
@@ -44,7 +43,6 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
     if len(models) > 1:
         axes[0, 0].legend(fontsize=8)
     figure.suptitle(f"{title}: mean and standard deviation over seeds", fontsize=11)
-    figure.tight_layout()
     with matplotlib.rc_context({"svg.hashsalt": "parrot"}):
         figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
