@@ -54,6 +54,8 @@ def test_sparks_own_tables_do_not_lie_in_the_working_directory(spark, keeps, mon
 
     monkeypatch.setattr(delta, "configure_spark_with_delta_pip", started)
     monkeypatch.setattr(SparkSession, "builder", SparkSession.Builder())
+    # Another test's session may run in this process: it would be taken instead of one started.
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
     open_session(SessionConfig(spark=spark))
     folder = found.get("spark.sql.warehouse.dir")
     if keeps:
