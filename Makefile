@@ -11,8 +11,9 @@ DATABRICKS_VENV := .venv-databricks-17.3
 DATABRICKS_PINS := deploy/databricks/requirements-17.3-ml.txt
 RUNTIME_PYTHON ?= $(or $(shell python3.12 -c 'import sys; print(sys.executable)' 2>/dev/null),$(PYTHON))
 SPARK_35_VENV := .venv-spark-3.5
-# uv links what two environments share (torch above all) to one copy in its cache.
-INSTALL := $(BIN)/uv pip install --quiet
+# uv links what two environments share (torch above all) to one copy in its cache. Bytecode is made now: where Python
+# may not write it (PYTHONDONTWRITEBYTECODE), every process would compile all that it imports.
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode
 UV := uv==0.13.9
 # Two processes, a file's tests in one of them: each has a Spark and models of its own, some 6 GB together.
 # In the order of the folders: the long files are at the front (e2e, spark), what is left at the end is short (unit).

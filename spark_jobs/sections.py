@@ -339,6 +339,12 @@ class RunnerConfig(Section):
     first_chunk: int | None = Field(
         None, ge=1, description="Samples of the first chunk; null: 256 with a model, else 200,000"
     )
+    chunks_in_flight: int = Field(
+        2,
+        ge=1,
+        description="Chunks computed at once: while one ends and is committed, the next keeps the cores busy; a "
+        "killed run loses those that are not committed",
+    )
     slice_batches: int = Field(
         4,
         ge=1,

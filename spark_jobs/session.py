@@ -15,24 +15,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_jobs.class_archive import class_archive_option
 from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# A local run is many small queries: compiling them to the last degree costs more than it gains
+# (ingest, embed and statistics of 60 samples: 81 s with Java's defaults, 46 s so).
+# With the first tier alone Java reserves 48 MB for machine code; once Spark's classes have filled them, a
+# sweeper throws methods out as fast as they are compiled (15 % of a long session's CPU time).
+_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 _LOCAL_SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
+    # First come, first served would let a chunk's commit wait until the next chunk's last task has begun.
+    "spark.scheduler.mode": "FAIR",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    # A local run is many small queries: compiling them to the last degree costs more than it gains
-    # (ingest, embed and statistics of 60 samples: 81 s with Java's defaults, 46 s so).
-    # With the first tier alone Java reserves 48 MB for machine code; once Spark's classes have filled them, a
-    # sweeper throws methods out as fast as they are compiled (15 % of a long session's CPU time).
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
     # Delta reads its log with 50 partitions by default: 50 tasks per commit on two cores. With one, a commit and a
     # read cost a sixth less than with two.
     "spark.databricks.delta.snapshotPartitions": "1",
@@ -100,6 +103,7 @@ def _local_session(config: SessionConfig) -> SparkSession:
     builder = SparkSession.builder.appName("parrot").master(config.master)
     settings = {
         **_LOCAL_SETTINGS,
+        "spark.driver.extraJavaOptions": _java_options(),
         **_catalog_folder(config),
         "spark.driver.memory": config.driver_memory,
         "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
@@ -119,6 +123,11 @@ def _local_session(config: SessionConfig) -> SparkSession:
         ) from error
     session.sparkContext.setLogLevel("OFF")
     return session
+
+
+def _java_options() -> str:
+    archive = class_archive_option(Path.home() / ".cache" / "parrot")
+    return f"{_JAVA_OPTIONS} {archive}" if archive else _JAVA_OPTIONS
 
 
 def _catalog_folder(config: SessionConfig) -> dict[str, str]:

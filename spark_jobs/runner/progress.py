@@ -6,8 +6,9 @@ import contextlib
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -16,6 +17,8 @@ from spark_jobs import log, tracking
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from spark_jobs.runner.in_flight import SideQuery
 
 # Standard output belongs to results (`parrot sql`); everything said to a person goes to standard error.
 # Into a file or pipe nothing is cut or wrapped.
@@ -45,6 +48,7 @@ class StageProgress:
         self._started = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._in_flight: deque[tuple[SideQuery[Any], int]] = deque()
 
     def __enter__(self) -> StageProgress:
         if console.is_terminal:
@@ -74,6 +78,8 @@ class StageProgress:
 
     def chunk_done(self, *, samples: int, failed: int) -> None:
         """Count a finished chunk, show it, and track its numbers at the samples done: what MLflow draws them over."""
+        if self._in_flight:
+            self._in_flight.popleft()
         self._done += samples
         self._failed += failed
         left = (self._total - self._done) / self.rate if self.rate else 0.0
@@ -93,13 +99,13 @@ class StageProgress:
         tracking.metrics(numbers, step=self._done)
 
     @contextlib.contextmanager
-    def watching(self, spark: SparkSession, *, samples: int) -> Iterator[None]:
-        """Move the bar with the running job's finished tasks, where there is a bar and a local driver."""
-        if self._bar is None or not hasattr(spark, "sparkContext"):
+    def watching(self, spark: SparkSession) -> Iterator[None]:
+        """Move the bar with the finished tasks of the chunks in flight, where there is a bar."""
+        if self._bar is None:
             yield
             return
         stopped = threading.Event()
-        thread = threading.Thread(target=self._poll, args=(spark, samples, stopped), daemon=True)
+        thread = threading.Thread(target=self._poll, args=(spark, stopped), daemon=True)
         thread.start()
         try:
             yield
@@ -107,20 +113,38 @@ class StageProgress:
             stopped.set()
             thread.join()
 
-    def _poll(self, spark: SparkSession, samples: int, stopped: threading.Event) -> None:
-        tracker = spark.sparkContext.statusTracker()
+    def chunk_begun(self, query: SideQuery[Any], *, samples: int) -> None:
+        """A chunk is in flight until `chunk_done`; chunks are done in the order in which they began."""
+        self._in_flight.append((query, samples))
+
+    def _poll(self, spark: SparkSession, stopped: threading.Event) -> None:
         while not stopped.wait(_POLL_SECONDS):
-            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-            running = [stage for stage in stages if stage is not None and stage.numTasks > 1]
-            if running:
-                widest = max(running, key=lambda stage: stage.numTasks)
-                self._show(self._done + samples * widest.numCompletedTasks / widest.numTasks)
+            parts = [samples * _share_done(spark, query) for query, samples in list(self._in_flight)]
+            self._show(self._done + sum(parts))
 
     def _show(self, completed: float) -> None:
         if self._bar is not None and self._task is not None:
             seconds = max(time.monotonic() - self._started, 1e-9)
             rate = f"{(completed - self._kept) / seconds:,.1f}/s"
             self._bar.update(self._task, completed=completed, rate=rate, failed=self._failed)
+
+
+def _share_done(spark: SparkSession, query: SideQuery[Any]) -> float:
+    """Share of a query's tasks that are done, of the widest of its running stages; 0 where they cannot be told."""
+    if query.answer.done():
+        return 1.0
+    if query.group is None:
+        return 0.0
+    tracker = spark.sparkContext.statusTracker()
+    jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(query.group)]
+    own = {stage for job in jobs if job is not None for stage in job.stageIds}
+    active = own.intersection(tracker.getActiveStageIds())
+    stages = [tracker.getStageInfo(stage) for stage in active]
+    running = [stage for stage in stages if stage is not None and stage.numTasks > 1]
+    if not running:
+        return 0.0
+    widest = max(running, key=lambda stage: stage.numTasks)
+    return widest.numCompletedTasks / widest.numTasks
 
 
 def duration(seconds: float) -> str:

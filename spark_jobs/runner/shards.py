@@ -6,15 +6,18 @@ row for row: what is done is read from the output itself, never from a log.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from schemas._table import KEY_COLUMNS
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
 from spark_jobs.runner.done_anew import why_done_anew
+from spark_jobs.runner.in_flight import SideQuery, cancel_query, in_turns, start_query
 from spark_jobs.runner.pending import Plan, Shard, ShardWork, chunks_of, plan_work, run_key_of, upstream_of
 from spark_jobs.runner.progress import StageProgress, console
 from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
@@ -92,16 +95,18 @@ def _run_plan(
         if plan.orphans:
             chunks.remove_orphans()
         total = plan.kept_samples + sum(shard.samples for shard in plan.pending)
-        with StageProgress(work.stage, total=total, done=plan.kept_samples) as progress:
-            for chunk in _cut(plan.pending, work, config=config.runner, progress=progress):
-                chunks.compute(chunk, progress, retry=False)
+        with (
+            StageProgress(work.stage, total=total, done=plan.kept_samples) as progress,
+            progress.watching(spark),
+        ):
+            cut = functools.partial(_cut, work=work, config=config.runner, progress=progress)
+            chunks.compute(cut(plan.pending), progress)
             if config.retry_failed:
-                for chunk in _cut(plan.retries, work, config=config.runner, progress=progress):
-                    chunks.compute(chunk, progress, retry=True)
+                chunks.compute_again(cut(plan.retries), progress)
 
 
 def _cut(
-    shards: list[Shard], work: ShardWork, *, config: RunnerConfig, progress: StageProgress
+    shards: list[Shard], *, work: ShardWork, config: RunnerConfig, progress: StageProgress
 ) -> Iterator[list[Shard]]:
     """Chunks that take about `chunk_seconds` each, by the rate seen so far; of a fixed size where one is given."""
     default = _OTHER_FIRST_CHUNK if work.batch_size is None else _MODEL_FIRST_CHUNK
@@ -111,6 +116,27 @@ def _cut(
         seconds=config.chunk_seconds if config.first_chunk is None else None,
         rate=lambda: progress.rate,
     )
+
+
+@dataclass(frozen=True)
+class _BegunChunk:
+    """A chunk whose rows are being computed.
+
+    Attributes:
+        shards: Its shards.
+        frame: Its rows, kept once they are computed.
+        counts: The query that computes them all, and counts them.
+        samples: Its samples.
+        retry: Whether only its failed rows are computed.
+        started: When it began, as `time.monotonic` tells it.
+    """
+
+    shards: list[Shard]
+    frame: DataFrame
+    counts: SideQuery[RowCounts]
+    samples: int
+    retry: bool
+    started: float = field(default_factory=time.monotonic)
 
 
 class _Chunks:
@@ -134,24 +160,52 @@ class _Chunks:
         self._plan = plan
         self._report = report
         self._log = log
+        self._last_commit = 0.0
 
-    def compute(self, chunk: list[Shard], progress: StageProgress, *, retry: bool) -> None:
-        """Compute the chunk's shards once, check them, put them in place in one commit."""
-        started = time.monotonic()
-        with tracking.phase(f"{self.work.stage} chunk"):
-            frame = self._redone(chunk) if retry else self._computed(self._inputs(chunk), chunk)
-            frame = frame.persist()
-            try:
-                samples = sum(shard.samples for shard in chunk)
-                with progress.watching(self._spark, samples=0 if retry else samples):
-                    counts = count_rows(frame)
-                self._check(counts, samples, judge=not retry)
-                version = self._commit(frame, chunk, rows=counts.rows)
-            finally:
-                frame.unpersist()
-        self._account(counts, chunk, version, seconds=time.monotonic() - started)
-        done = 0 if retry else samples
-        progress.chunk_done(samples=done, failed=counts.failed)
+    def compute(self, chunks: Iterable[list[Shard]], progress: StageProgress) -> None:
+        """Compute chunks and put them in place, each in one commit, the next ones computed meanwhile."""
+        self._in_turns(chunks, progress, retry=False, most=self._config.chunks_in_flight)
+
+    def compute_again(self, chunks: Iterable[list[Shard]], progress: StageProgress) -> None:
+        """Compute failed rows of chunks again, one after the other: each reads the table that it is put into."""
+        self._in_turns(chunks, progress, retry=True, most=1)
+
+    def _in_turns(
+        self, chunks: Iterable[list[Shard]], progress: StageProgress, *, retry: bool, most: int
+    ) -> None:
+        in_turns(
+            chunks,
+            begin=lambda chunk: self._begin(chunk, progress, retry=retry),
+            finish=lambda begun: self._finish(begun, progress),
+            abandon=self._abandon,
+            most=most,
+        )
+
+    def _begin(self, chunk: list[Shard], progress: StageProgress, *, retry: bool) -> _BegunChunk:
+        frame = self._redone(chunk) if retry else self._computed(self._inputs(chunk), chunk)
+        frame = frame.persist()
+        samples = sum(shard.samples for shard in chunk)
+        query = start_query(self._spark, lambda: count_rows(frame))
+        progress.chunk_begun(query, samples=0 if retry else samples)
+        return _BegunChunk(chunk, frame, query, samples=samples, retry=retry)
+
+    def _abandon(self, begun: _BegunChunk) -> None:
+        cancel_query(self._spark, begun.counts)
+        begun.frame.unpersist()
+
+    def _finish(self, begun: _BegunChunk, progress: StageProgress) -> None:
+        """Wait for a chunk's rows, check them, put them in place in one commit."""
+        counts = begun.counts.answer.result()
+        self._check(counts, begun.samples, judge=not begun.retry)
+        version = self._commit(begun.frame, begun.shards, rows=counts.rows)
+        begun.frame.unpersist()
+        # Of the time in which two chunks were in flight each second counts once: rates are made of these seconds.
+        now = time.monotonic()
+        seconds = now - max(begun.started, self._last_commit)
+        self._last_commit = now
+        tracking.metrics({f"seconds {self.work.stage} chunk": seconds})
+        self._account(counts, begun.shards, version, seconds=seconds)
+        progress.chunk_done(samples=0 if begun.retry else begun.samples, failed=counts.failed)
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""

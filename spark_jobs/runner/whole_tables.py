@@ -16,6 +16,7 @@ from schemas import TABLES
 from schemas._table import TableSpec
 from spark_jobs import tracking
 from spark_jobs.errors import StageError
+from spark_jobs.runner.in_flight import SideQuery, in_turns, start_query
 from spark_jobs.runner.pending import RunKeys
 from spark_jobs.runner.row_counts import RowCounts, count_rows, too_many_failed
 from spark_jobs.runner.run_log import LogCommit, RunLog
@@ -223,6 +224,7 @@ def run_whole(
     *,
     report: StageReport,
     commit: LogCommit | None = None,
+    at_once: int = 1,
 ) -> list[bool]:
     """Do those of some works that are not done; all are compared in one query, and logged in one commit.
 
@@ -232,6 +234,8 @@ def run_whole(
         works: The works, in order; none reads what another writes.
         report: Takes run keys, rows, versions, results and notes.
         commit: Takes the log's entries; None: they are appended here.
+        at_once: Works in progress at any time. More than one must not track anything: MLflow's run is that of this
+            thread.
 
     Returns:
         By work, whether it was done now.
@@ -248,24 +252,29 @@ def run_whole(
         content = _content(tables, works, dataset)
         current = current_run_keys(tables)
         with contextlib.nullcontext(commit) if commit is not None else LogCommit(tables) as log:
-            return [
-                _run(
-                    Making(
-                        tables=tables,
-                        work=work,
-                        run_key=work.run_key,
-                        input_key=work.input_key_of(content),
-                        config=config,
-                        report=StageReport(stage=work.stage, dataset=dataset),
-                        empty={spec.name for spec in work.outputs if content.get(spec.name) == []},
-                    ),
-                    report,
-                    content=content,
-                    current=current,
-                    commit=log,
+            makings = [
+                Making(
+                    tables=tables,
+                    work=work,
+                    run_key=work.run_key,
+                    input_key=work.input_key_of(content),
+                    config=config,
+                    report=StageReport(stage=work.stage, dataset=dataset),
+                    empty={spec.name for spec in work.outputs if content.get(spec.name) == []},
                 )
                 for work in works
             ]
+            pending = [
+                _pending(making, report, content=content, current=current, log=log) for making in makings
+            ]
+            todo = [one for one in pending if one is not None]
+            if at_once == 1 or len(todo) < 2:
+                for one in todo:
+                    _run(one)
+                    report.add(one.making.report)
+            else:
+                _run_side_by_side(todo, report, at_once=at_once)
+            return [one is not None and not one.is_done for one in pending]
 
 
 def _content(tables: Tables, works: Sequence[TableWork], dataset: str) -> Content:
@@ -279,10 +288,25 @@ def _content(tables: Tables, works: Sequence[TableWork], dataset: str) -> Conten
     return table_content(tables, dataset, asked) if asked else {}
 
 
-def _run(
-    making: Making, report: StageReport, *, content: Content, current: RunKeys, commit: LogCommit
-) -> bool:
-    tables, work, run_key = making.tables, making.work, making.run_key
+@dataclass(frozen=True)
+class _Pending:
+    """Work that must be done, or whose rows of earlier must be made the current ones.
+
+    Attributes:
+        making: What it works with.
+        logs: Of its outputs.
+        is_done: Whether its rows are there already.
+    """
+
+    making: Making
+    logs: Sequence[RunLog]
+    is_done: bool
+
+
+def _pending(
+    making: Making, report: StageReport, *, content: Content, current: RunKeys, log: LogCommit
+) -> _Pending | None:
+    work, run_key = making.work, making.run_key
     names = [work.name] if work.name else [spec.name for spec in work.outputs]
     report.run_keys.update(dict.fromkeys(names, run_key))
     is_current = all(
@@ -290,20 +314,39 @@ def _run(
     )
     is_done = _is_done(making, content, is_current=is_current)
     if is_done and is_current:
-        return False
+        return None
+    return _Pending(making, [_log(log, making, spec) for spec in work.outputs], is_done)
+
+
+def _run(pending: _Pending) -> None:
+    making, work = pending.making, pending.making.work
     with contextlib.ExitStack() as outcomes:
-        for spec in work.outputs:
-            log = _log(commit, making, spec)
-            outcomes.enter_context(
-                log.outcome(making.report, is_finished=lambda: _is_finished(making, is_done))
-            )
-        if not is_done:
+        for log in pending.logs:
+            outcomes.enter_context(log.outcome(making.report, is_finished=lambda: _is_finished(pending)))
+        if not pending.is_done:
             for spec in work.outputs:
-                tables.create(spec)
-            making.report.versions_read = {name: tables.version(TABLES[name]) for name in work.reads}
+                making.tables.create(spec)
+            making.report.versions_read = {name: making.tables.version(TABLES[name]) for name in work.reads}
             work.compute(making)
-    report.add(making.report)
-    return not is_done
+
+
+def _run_side_by_side(todo: Sequence[_Pending], report: StageReport, *, at_once: int) -> None:
+    """Small works leave cores idle: Spark plans and commits each in one thread."""
+    spark = todo[0].making.tables.spark
+
+    def finish(begun: tuple[_Pending, SideQuery[None]]) -> None:
+        pending, query = begun
+        query.answer.result()
+        report.add(pending.making.report)
+
+    in_turns(
+        todo,
+        begin=lambda pending: (pending, start_query(spark, lambda: _run(pending))),
+        finish=finish,
+        # They are short, and what they write stays.
+        abandon=lambda begun: begun[1].answer.exception(),
+        most=at_once,
+    )
 
 
 def _is_done(making: Making, content: Content, *, is_current: bool) -> bool:
@@ -322,9 +365,9 @@ def _is_done(making: Making, content: Content, *, is_current: bool) -> bool:
     return bool(work.outputs) and all(map(holds, work.outputs))
 
 
-def _is_finished(making: Making, is_done: bool) -> bool:
+def _is_finished(pending: _Pending) -> bool:
     """Whether the outputs are there now: what was there before, or has just been written."""
-    return is_done or bool(making.report.versions_written)
+    return pending.is_done or bool(pending.making.report.versions_written)
 
 
 def _log(commit: LogCommit, making: Making, spec: TableSpec) -> RunLog:
