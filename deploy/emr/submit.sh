@@ -26,6 +26,7 @@ exec spark-submit \
   --conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension \
   --conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog \
   --conf spark.sql.session.timeZone=UTC \
+  --conf spark.scheduler.mode=FAIR \
   --conf "spark.pyspark.python=$home/bin/python" \
   --conf "spark.pyspark.driver.python=$home/bin/python" \
   --conf spark.executor.cores=2 \
