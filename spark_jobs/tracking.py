@@ -201,6 +201,36 @@ def metrics(values: Mapping[str, float], step: int | None = None) -> None:
             mlflow.log_metrics(named, step=_step if step is None else step)
 
 
+def metrics_of(run_id: str | None, values: Mapping[str, float]) -> None:
+    """Log numbers of an earlier run, which are known only now; nothing where this store does not have it.
+
+    Args:
+        run_id: The run; None: it was not tracked.
+        values: Number by name.
+    """
+    if not _active or run_id is None or not values:
+        return
+    import mlflow
+    from mlflow.entities import Metric
+
+    client = mlflow.MlflowClient()
+    with _patience():
+        try:
+            client.get_run(run_id)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return
+            raise
+        now = time.time_ns() // 1_000_000
+        numbers = [Metric(_metric_name(name), value, now, 0) for name, value in values.items()]
+        client.log_batch(run_id, metrics=numbers)
+
+
+def rename(name: str) -> None:
+    """Give the current run a name by which it is told from others of its stage."""
+    tags({"mlflow.runName": name})
+
+
 def _metric_name(name: str) -> str:
     """A name that MLflow takes (letters, digits and `_-. :/`): `recall@5` is `recall at 5` there."""
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", " at "))

@@ -55,7 +55,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
     tables = Tables(spark, config.warehouse)
     report = StageReport(stage="evaluate_clip", dataset=config.dataset_name)
     rows = _training_rows(tables)
-    trained = {row["checkpoint_sha256"]: row["training"] for row in rows}
+    trained = {row["checkpoint_sha256"]: row for row in rows}
     names = config.evaluate_clip.models or tuple(
         f"{row['model']}/{row['checkpoint']}" for row in rows if row["dataset"] == config.dataset_name
     )
@@ -72,7 +72,7 @@ def run(spark: SparkSession, config: RunConfig) -> StageReport:
 
 
 def _work(
-    tables: Tables, config: RunConfig, clip: ClipFactory, *, suite: Suite, trained: Mapping[str, str]
+    tables: Tables, config: RunConfig, clip: ClipFactory, *, suite: Suite, trained: Mapping[str, Any]
 ) -> TableWork:
     reads = _relative_reads(tables, config, clip.model_id)
     decides = {
@@ -84,7 +84,8 @@ def _work(
     }
 
     def compute(making: Making) -> None:
-        rows = _rows(making, clip, suite)
+        found = _measured(making, clip, suite=suite, relative=config.evaluate_clip.relative_scores)
+        training = trained.get(clip.weights.sha256)
         own = {
             "dataset": making.dataset,
             "run_key": making.run_key,
@@ -92,10 +93,14 @@ def _work(
             "evaluation": making.run_key,
             "model": clip.model_id,
             "weights": clip.weights.sha256,
-            "training": trained.get(clip.weights.sha256),
+            "training": training and training["training"],
         }
-        frame = making.tables.rows(TABLE, [{**own, **row} for row in rows])
+        frame = making.tables.rows(TABLE, [{**own, **asdict(one)} for one in found])
         making.write(TABLE, frame, where={"dataset": making.dataset, "evaluation": making.run_key})
+        if training is not None:
+            # Trainings are what people compare in MLflow.
+            values = {f"{one.task} {one.metric}": one.value for one in found}
+            tracking.metrics_of(training["mlflow_run"], values)
 
     return TableWork(
         stage="evaluate_clip",
@@ -111,7 +116,7 @@ def _work(
     )
 
 
-def _rows(making: Making, clip: ClipFactory, suite: Suite) -> list[dict[str, Any]]:
+def _measured(making: Making, clip: ClipFactory, *, suite: Suite, relative: bool) -> list[Measure]:
     def say(what: str) -> None:
         console.print(f"{'evaluate_clip':>12}  {clip.model_id}: {what}", markup=False)
 
@@ -120,7 +125,7 @@ def _rows(making: Making, clip: ClipFactory, suite: Suite) -> list[dict[str, Any
     except WeightsError as error:
         raise ModelError(f"evaluate_clip: {error}") from error
     making.report.notes += notes
-    found += _relative(making, clip)
+    found += _relative(making, clip) if relative else []
     if not found:
         raise ConfigError(
             "evaluate_clip: nothing to measure: name task folders (evaluate_clip.tasks) or words "
@@ -128,7 +133,7 @@ def _rows(making: Making, clip: ClipFactory, suite: Suite) -> list[dict[str, Any
         )
     making.report.results |= {f"{clip.model_id} {one.task} {one.metric}": one.value for one in found}
     tracking.tags({"model": clip.model_id})
-    return [asdict(one) for one in found]
+    return found
 
 
 def _relative(making: Making, clip: ClipFactory) -> list[Measure]:
@@ -175,7 +180,7 @@ def _training_rows(tables: Tables) -> list[Any]:
     if not tables.exists(training_runs.TABLE):
         return []
     rows = tables.read(training_runs.TABLE)
-    wanted = ("dataset", "training", "model", "checkpoint", "checkpoint_sha256")
+    wanted = ("dataset", "training", "model", "checkpoint", "checkpoint_sha256", "mlflow_run")
     return list(rows.select(*wanted).orderBy("training").collect())
 
 

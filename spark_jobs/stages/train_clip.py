@@ -81,7 +81,6 @@ def _work(tables: Tables, prepared: Prepared, start: Start, *, register_as: str 
         also=job.run_key,
         is_done=lambda _, input_key: _is_stored(tables, prepared, input_key),
         lock=job.run_key,
-        name=f"{TABLE.name} {job.run_key}",
         compute=compute,
     )
 
@@ -146,13 +145,9 @@ def _tell(report: StageReport, prepared: Prepared, result: Result, *, register_a
 def _track_input(prepared: Prepared) -> None:
     identity = prepared.export.manifest.identity
     tracking.params({f"recipe {name}": value for name, value in asdict(prepared.job.recipe).items()})
-    tracking.tags(
-        {
-            "subset": identity["subset_id"],
-            "model": prepared.job.recipe.model,
-            "seed": prepared.job.recipe.seed,
-        }
-    )
+    recipe = prepared.job.recipe
+    tracking.tags({"subset": identity["subset_id"], "model": recipe.model, "seed": recipe.seed})
+    tracking.rename(f"train_clip {identity['subset_id']} {recipe.model} seed {recipe.seed}")
     tracking.dataset_input(
         tracking.DatasetInput(
             name=f"{identity['dataset']}.{identity['subset_id']}",

@@ -175,3 +175,18 @@ def test_a_model_that_is_not_registered_is_a_file_of_its_run(store, tmp_path):
         run_id = tracking.current_run_id()
         tracking.checkpoint(str(weights), architecture="ViT-B-32", register_as=None)
     assert [item.path for item in mlflow.MlflowClient(store).list_artifacts(run_id)] == ["epoch_1.pt"]
+
+
+def test_numbers_that_are_known_later_are_logged_to_their_run(store, tmp_path):
+    with tracking.parent_run(configured(store, tmp_path), "train", {}), tracking.stage_run("train_clip"):
+        tracking.rename("train_clip random seed 0")
+        earlier = tracking.current_run_id()
+    with (
+        tracking.parent_run(configured(store, tmp_path), "evaluate", {}),
+        tracking.stage_run("evaluate_clip"),
+    ):
+        tracking.metrics_of(earlier, {"words recall@1": 0.5})
+        tracking.metrics_of("0" * 32, {"words recall@1": 0.5})  # of another store
+        tracking.metrics_of(None, {"words recall@1": 0.5})
+    kept = mlflow.MlflowClient(store).get_run(earlier)
+    assert (kept.info.run_name, kept.data.metrics) == ("train_clip random seed 0", {"words recall at 1": 0.5})

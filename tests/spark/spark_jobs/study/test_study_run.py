@@ -169,6 +169,24 @@ def test_each_cell_is_an_mlflow_run_with_its_tags(run, compared):
     assert cells == {(subset, TINY, seed) for subset in ("random", "without_text") for seed in "01"}
 
 
+def test_what_a_model_measures_stands_at_its_training_in_mlflow(spark, run, compared):
+    import mlflow
+
+    client = mlflow.MlflowClient(run.config.tracking.uri)
+    trained = Tables(spark, run.config.warehouse).read(training_runs.TABLE).collect()
+    kept = {row["training"]: client.get_run(row["mlflow_run"]) for row in trained}
+    assert {one.info.run_name for one in kept.values()} == {
+        f"train_clip {subset}-4 {TINY} seed {seed}"
+        for subset in ("random", "without_text")
+        for seed in (0, 1)
+    }
+    margins = {}
+    for one in kept.values():
+        margins.setdefault(one.data.tags["subset"], []).append(one.data.metrics["synthetic_text sync_margin"])
+    means = {f"{one.subset}-4": one.mean for one in compared if one.metric == "sync_margin"}
+    assert {subset: statistics.fmean(found) for subset, found in margins.items()} == pytest.approx(means)
+
+
 def test_the_notebook_shows_the_studys_table_and_curves(spark, run, compared):
     seen = run_notebook(
         "06_training.py", run.config.warehouse, dataset="test", mlflow=run.config.tracking.uri
