@@ -91,7 +91,7 @@ $(DATABRICKS_VENV)/ready: $(DATABRICKS_PINS) pyproject.toml | $(VENV)/ready
 	$(RUNTIME_PYTHON) -m venv --without-pip $(DATABRICKS_VENV)
 	sed 's/~=/==/' $(DATABRICKS_PINS) >$(DATABRICKS_VENV)/pins.txt
 	$(INSTALL) --python $(DATABRICKS_VENV) --requirement $(DATABRICKS_VENV)/pins.txt --constraints $(DATABRICKS_VENV)/pins.txt \
-		--editable '.[train,download,evaluate,rapidocr,dev]' pyspark==4.0.5 delta-spark==4.0.1
+		--editable '.[train,download,evaluate,rapidocr,segment,athena,dev]' pyspark==4.0.5 delta-spark==4.0.1
 	touch $@
 
 $(SPARK_35_VENV)/ready: requirements.lock pyproject.toml | $(VENV)/ready

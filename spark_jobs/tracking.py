@@ -10,10 +10,10 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.errors import TrackingError
 from spark_jobs.warehouse.addresses import is_catalog
 
@@ -226,11 +226,6 @@ def metrics_of(run_id: str | None, values: Mapping[str, float]) -> None:
         client.log_batch(run_id, metrics=numbers)
 
 
-def rename(name: str) -> None:
-    """Give the current run a name by which it is told from others of its stage."""
-    tags({"mlflow.runName": name})
-
-
 def _metric_name(name: str) -> str:
     """A name that MLflow takes (letters, digits and `_-. :/`): `recall@5` is `recall at 5` there."""
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", " at "))
@@ -302,31 +297,6 @@ def _description(architecture: str, weights: str) -> str:
     signature = ModelSignature(inputs=Schema([image]), outputs=Schema([vector]))
     flavour = {"architecture": architecture, "weights": weights}
     return str(Model(_MODEL, current_run_id(), flavors={"open_clip": flavour}, signature=signature).to_yaml())
-
-
-@dataclass(frozen=True)
-class DatasetInput:
-    """A part of a Delta table, or an exported folder, that a run made or used.
-
-    Attributes:
-        name: Name of the dataset in MLflow.
-        location: Path or catalog name of the table, or the folder.
-        version: Delta version of the table; None for a folder.
-        digest: Hash of the content.
-        columns: Columns of the table that matter, told as text.
-        rows: Number of its rows; None where nobody counted them.
-        tags: What else to say of it.
-        context: What the run has to do with it.
-    """
-
-    name: str
-    location: str
-    version: int | None
-    digest: str
-    columns: tuple[str, ...]
-    rows: int | None
-    tags: Mapping[str, Any]
-    context: str = "subset"
 
 
 def dataset_input(given: DatasetInput) -> None:

@@ -60,7 +60,12 @@ def parsed(arguments: list[str]) -> dict[str, object]:
     given = str(values["config"])
     file = next((file for place, file in CONFIG_FILES.items() if given.endswith(place)), values["config"])
     config = load_config(file and str(file), overrides=tuple(values.get("set_") or ()))
-    return {**values, "settings": config}
+    return {**listed(values), "settings": config}
+
+
+def listed(values: dict[str, object]) -> dict[str, object]:
+    """Values as this version of click gives them: older ones have tuples where newer ones have lists."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def texts(value: object) -> list[str]:

@@ -11,6 +11,7 @@ from schemas import TABLES
 from spark_jobs import log, tracking
 from spark_jobs.access_mode import require_workers
 from spark_jobs.clip_models import refuse_mixed_models
+from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.pipeline import Stage
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import run_id
@@ -194,7 +195,7 @@ def _track_inputs(tables: Tables, report: StageReport) -> None:
     for name, version in report.versions_read.items():
         spec = TABLES[name]
         tracking.dataset_input(
-            tracking.DatasetInput(
+            DatasetInput(
                 name=f"{report.dataset}/{name}",
                 location=tables.location(spec),
                 version=version,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import training_runs
 from spark_jobs import tracking
+from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.errors import ConfigError
 from spark_jobs.runner.progress import console, duration
 from spark_jobs.runner.stage import Situation, StageContract, check_dataset, plan_whole
@@ -146,10 +147,11 @@ def _track_input(prepared: Prepared) -> None:
     identity = prepared.export.manifest.identity
     tracking.params({f"recipe {name}": value for name, value in asdict(prepared.job.recipe).items()})
     recipe = prepared.job.recipe
-    tracking.tags({"subset": identity["subset_id"], "model": recipe.model, "seed": recipe.seed})
-    tracking.rename(f"train_clip {identity['subset_id']} {recipe.model} seed {recipe.seed}")
+    subset = identity["subset_id"]
+    name = f"train_clip {subset} {recipe.model} seed {recipe.seed}"  # by which trainings are told apart
+    tracking.tags({"subset": subset, "model": recipe.model, "seed": recipe.seed, "mlflow.runName": name})
     tracking.dataset_input(
-        tracking.DatasetInput(
+        DatasetInput(
             name=f"{identity['dataset']}.{identity['subset_id']}",
             location=prepared.export.root,
             version=None,

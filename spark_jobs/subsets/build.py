@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from schemas import subset_members, subsets
 from schemas._table import KEY_COLUMNS
 from spark_jobs import tracking
+from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.runner.model_run_keys import current_of_models
 from spark_jobs.runner.outdated import refuse_outdated
 from spark_jobs.runner.run_log import LogCommit
@@ -257,7 +258,7 @@ def _track(tables: Tables, report: StageReport, row: Mapping[str, Any]) -> None:
         name: row[name] for name in ("predicate", "top", "stratum", "size", "seed") if row[name] is not None
     }
     tracking.dataset_input(
-        tracking.DatasetInput(
+        DatasetInput(
             name=f"{report.dataset}/{row['subset_id']}",
             location=tables.location(spec),
             version=tables.version(spec),

@@ -11,6 +11,7 @@ import pytest
 from spark_jobs import tracking
 from spark_jobs.commands.run import headline_of
 from spark_jobs.config import load_config
+from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.runner.progress import StageProgress
 from spark_jobs.runner.stage_report import StageReport
 from spark_jobs.runner.statistics import relative_scores_of
@@ -105,7 +106,7 @@ def test_tables_that_were_read_are_inputs_at_their_version(store, tmp_path):
     with tracking.parent_run(configured(store, tmp_path), "reading", {}):
         for version in (3, 4):
             tracking.dataset_input(
-                tracking.DatasetInput(
+                DatasetInput(
                     name="test/samples",
                     location=str(tmp_path / "samples"),
                     version=version,
@@ -179,7 +180,7 @@ def test_a_model_that_is_not_registered_is_a_file_of_its_run(store, tmp_path):
 
 def test_numbers_that_are_known_later_are_logged_to_their_run(store, tmp_path):
     with tracking.parent_run(configured(store, tmp_path), "train", {}), tracking.stage_run("train_clip"):
-        tracking.rename("train_clip random seed 0")
+        tracking.tags({"mlflow.runName": "train_clip random seed 0"})
         earlier = tracking.current_run_id()
     with (
         tracking.parent_run(configured(store, tmp_path), "evaluate", {}),

@@ -7,13 +7,12 @@ import pytest
 pytest.importorskip("moto", reason="extra dev brings moto, and boto3 with it")
 import boto3
 from moto import mock_aws
-from typer.testing import CliRunner
 
-from spark_jobs.cli import app
 from spark_jobs.commands import athena as command
 from spark_jobs.commands.athena import Athena, AthenaError, check, registered_tables, run_statement
 from spark_jobs.errors import ConfigError
 from spark_jobs.warehouse.athena import Registered
+from tests.command_line import invoked
 
 TARGET = Athena("parrot", output_location="s3://bucket/results/")
 
@@ -105,7 +104,7 @@ def test_tables_that_glue_knows_with_place_and_columns(account):
 def test_what_athena_cannot_read_is_refused_before_spark_starts(warehouse, database, words):
     with pytest.raises(ConfigError, match=words):
         check(warehouse, Athena(database))
-    result = CliRunner().invoke(app, ["athena", "--warehouse", warehouse, "--database", database])
+    result = invoked("athena", "--warehouse", warehouse, "--database", database)
     assert result.exit_code == 1
     assert words in result.stderr
 
@@ -128,7 +127,7 @@ def two_statements(monkeypatch):
 
 def test_without_yes_statements_are_printed_and_aws_is_not_asked(two_statements, monkeypatch):
     monkeypatch.setattr(command, "_client", lambda service: pytest.fail("AWS was asked"))
-    result = CliRunner().invoke(app, ["athena", "--warehouse", "s3a://bucket/warehouse/"])
+    result = invoked("athena", "--warehouse", "s3a://bucket/warehouse/")
     assert result.exit_code == 0
     assert result.stdout == (
         "CREATE DATABASE IF NOT EXISTS `parrot`;\n\nCREATE OR REPLACE VIEW parrot.a AS\nSELECT 1;\n\n"
@@ -145,7 +144,7 @@ def test_with_yes_they_are_run_in_order(two_statements, account):
         "s3://bucket/out/",
         "--yes",
     ]
-    result = CliRunner().invoke(app, arguments)
+    result = invoked(*arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     client = boto3.client("athena")
@@ -161,6 +160,6 @@ def test_what_aws_refuses_is_told_in_words(two_statements, monkeypatch):
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
-    result = CliRunner().invoke(app, ["athena", "--warehouse", "s3://bucket/warehouse", "--yes"])
+    result = invoked("athena", "--warehouse", "s3://bucket/warehouse", "--yes")
     assert result.exit_code == 1
     assert "AWS cannot be asked: You must specify a region" in result.stderr

@@ -10,6 +10,7 @@ from spark_jobs.pipeline import select
 from spark_jobs.report.content import RemovalContent
 from spark_jobs.report.page import coded
 from spark_jobs.report.sections.summary import headlines, next_steps, sentence
+from tests.deployments import listed
 from tests.report_samples import HOSTILE, OVERALL, Document, dataset, page, score_row
 
 REAL = (score_row("no_text", 3, 0.2),)
@@ -23,7 +24,7 @@ def commands(**changes):
 def parsed(command):
     """The command's name and its values, as `parrot` would read them."""
     _, name, *rest = shlex.split(command)
-    return name, typer.main.get_command(app).commands[name].make_context(name, rest).params
+    return name, listed(typer.main.get_command(app).commands[name].make_context(name, rest).params)
 
 
 @pytest.mark.parametrize(
