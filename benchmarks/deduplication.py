@@ -26,6 +26,7 @@ from PIL import Image
 
 from benchmarks.results import Ratio, record
 from spark_jobs.clustering.plan import settings_for
+from spark_jobs.sections import cache_folder
 from udfs.clip_embedding import resolve
 from udfs.clustering import assign, fit
 from udfs.deduplication import near_duplicates
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=10_000, help="members of the cluster that is timed")
     given = parser.parse_args()
     if given.images is not None:
-        factory = resolve(given.model, given.pretrained, cache_dir=Path.home() / ".cache" / "parrot")
+        factory = resolve(given.model, given.pretrained, cache_dir=cache_folder())
         print(f"model {factory.model_id}")
         quality(given.images, given.count, factory.load())
     speed(given.members)

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.batch_function import drawn_from, embed_task
 from benchmarks.results import Ratio, record
-from benchmarks.stage_run import stored_dataset
+from benchmarks.stage_run import dataset_to_embed
 from benchmarks.timing import Seconds, timed
-from tests.builders import Pair
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,19 +46,11 @@ def measure(arguments: argparse.Namespace) -> dict[int, Seconds]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         embed_task(arguments.model, None, root / "weights")  # makes the weights, once
-        pairs = [
-            Pair(f"{image.sample_id:09d}", image.data, f"a picture, number {image.sample_id}")
-            for image in drawn_from(arguments.samples)
-        ]
-        settings = (
-            f"embed.model={arguments.model}",
-            f"embed.cache_dir={root / 'weights'}",
-            f"embed.batch_size={arguments.batch}",
-            f"runner.first_chunk={-(-arguments.samples // arguments.shards)}",
-        )
+        images = drawn_from(arguments.samples)
+        a_shard = (f"runner.first_chunk={-(-arguments.samples // arguments.shards)}",)
         names = ["warm", *(f"round-{number}" for number in range(2 * arguments.rounds))]
         configs = [
-            stored_dataset(root, name, pairs, arguments=arguments, settings=settings) for name in names
+            dataset_to_embed(root, name, images, arguments=arguments, settings=a_shard) for name in names
         ]
         spark = open_session(configs[0].session)
         for config in configs:

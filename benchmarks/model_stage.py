@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.batch_function import drawn_from, embed_task, rows_of, run_all
 from benchmarks.results import Ratio, record
-from benchmarks.spotting_quality import TrueImage
-from benchmarks.stage_run import start_all, stored_dataset
+from benchmarks.stage_run import dataset_to_embed, start_all
 from benchmarks.timing import Seconds, timed
-from tests.builders import Pair
 
 if TYPE_CHECKING:
-    from spark_jobs.config import RunConfig
+    pass
 
 _task: Any = None
 
@@ -49,20 +47,6 @@ def run_slice(batches: Sequence[Any]) -> int:
     return len(run_all(_task, batches))
 
 
-def configured(root: Path, images: Sequence[TrueImage], arguments: argparse.Namespace) -> RunConfig:
-    """A dataset of these images, to be ingested."""
-    pairs = [
-        Pair(f"{image.sample_id:09d}", image.data, f"a picture of something, number {image.sample_id}")
-        for image in images
-    ]
-    settings = (
-        f"embed.model={arguments.model}",
-        f"embed.cache_dir={root / 'weights'}",
-        f"embed.batch_size={arguments.batch}",
-    )
-    return stored_dataset(root, f"images-{len(images)}", pairs, arguments=arguments, settings=settings)
-
-
 def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, float]]:
     """Seconds of the loop and of the stage, and the stage's seconds by phase."""
     with tempfile.TemporaryDirectory() as folder:
@@ -77,8 +61,10 @@ def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, 
             from spark_jobs.session import open_session
             from spark_jobs.stages import embed, ingest
 
-            warm = configured(root, images[: arguments.batch * arguments.cores], arguments)
-            config = configured(root, images, arguments)
+            warm = dataset_to_embed(
+                root, "warm", images[: arguments.batch * arguments.cores], arguments=arguments
+            )
+            config = dataset_to_embed(root, "all", images, arguments=arguments)
             spark = open_session(config.session)
             for each in (warm, config):
                 ingest.run(spark, each)

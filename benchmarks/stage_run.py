@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tests.builders import Pair, write_shard
 
 if TYPE_CHECKING:
+    from benchmarks.spotting_quality import TrueImage
     from spark_jobs.config import RunConfig
 
 
@@ -58,3 +59,32 @@ def stored_dataset(
             *(arguments.set or ()),
         ),
     )
+
+
+def dataset_to_embed(
+    root: Path,
+    dataset: str,
+    images: Sequence[TrueImage],
+    *,
+    arguments: argparse.Namespace,
+    settings: Sequence[str] = (),
+) -> RunConfig:
+    """Images with captions in some shards, and the configuration of stage `embed` over them.
+
+    Args:
+        root: Folder of sources, warehouse and weights.
+        dataset: Its name.
+        images: Its images.
+        arguments: The benchmark's: those of `stored_dataset`, `model` and `batch`.
+        settings: Further `section.key=value`.
+    """
+    pairs = [
+        Pair(f"{image.sample_id:09d}", image.data, f"a picture of something, number {image.sample_id}")
+        for image in images
+    ]
+    own = (
+        f"embed.model={arguments.model}",
+        f"embed.cache_dir={root / 'weights'}",
+        f"embed.batch_size={arguments.batch}",
+    )
+    return stored_dataset(root, dataset, pairs, arguments=arguments, settings=(*own, *settings))

@@ -19,6 +19,12 @@ _MAGIC = (0xF00BABA8).to_bytes(4, "little")  # written last: a file without it i
 _KEPT = 2  # archives of other environments, 180 MB each
 
 
+def java_command() -> str | None:
+    """The Java that Spark starts: that of JAVA_HOME, else the PATH's; None where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    return str(Path(home) / "bin" / "java") if home else shutil.which("java")
+
+
 def class_archive_option(folder: Path) -> str | None:
     """Java's option that takes the archive, or that writes it at the session's end where there is none.
 
@@ -50,13 +56,8 @@ def class_archive_option(folder: Path) -> str | None:
 
 def _environment(home: Path) -> str:
     """What an archive fits: this Java and these jars."""
-    java = shutil.which("java", path=_java_path()) or "java"
-    parts = [Path(java).resolve(), home / "jars"]
+    parts = [Path(java_command() or "java").resolve(), home / "jars"]
     return digest([[str(part), part.stat().st_mtime_ns if part.exists() else 0] for part in parts])
-
-
-def _java_path() -> str | None:
-    return f"{os.environ['JAVA_HOME']}/bin" if "JAVA_HOME" in os.environ else None
 
 
 def _is_whole(archive: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas import clip_embeddings, synthetic_text_scores, text_removal_scores
@@ -188,7 +187,7 @@ def clip_of(config: EmbedConfig) -> ClipFactory:
             config.pretrained,
             seed=config.seed,
             precision=config.precision,
-            cache_dir=config.cache_dir or Path.home() / ".cache" / "parrot",
+            cache_dir=config.weights_folder,
             trained=None if config.trained is None else config.trained.model_dump(mode="json"),
         )
     except WeightsError as error:

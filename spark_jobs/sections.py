@@ -15,6 +15,11 @@ StopWords = Literal[
 ]  # fmt: skip
 
 
+def cache_folder() -> Path:
+    """Where parrot keeps what it can fetch or make again."""
+    return Path.home() / ".cache" / "parrot"
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are faults, values never change after validation."""
 
@@ -163,6 +168,11 @@ class EmbedConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Arithmetic of the forward pass")
     batch_size: int = Field(32, ge=1, description="Images per forward pass")
     cache_dir: Path | None = Field(None, description="Folder of weights; null: ~/.cache/parrot")
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where weights are looked for and kept."""
+        return self.cache_dir or cache_folder()
 
 
 class DeduplicateConfig(Section):

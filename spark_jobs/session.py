@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from spark_jobs.class_archive import class_archive_option
 from spark_jobs.errors import WarehouseError
-from spark_jobs.sections import SessionConfig
+from spark_jobs.sections import SessionConfig, cache_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -126,7 +126,7 @@ def _local_session(config: SessionConfig) -> SparkSession:
 
 
 def _java_options() -> str:
-    archive = class_archive_option(Path.home() / ".cache" / "parrot")
+    archive = class_archive_option(cache_folder())
     return f"{_JAVA_OPTIONS} {archive}" if archive else _JAVA_OPTIONS
 
 

@@ -156,10 +156,9 @@ def headline(values: Mapping[str, float], *, tags: Mapping[str, Any]) -> None:
     if not _active or not (values or tags):
         return
     import mlflow
-    from mlflow.entities import Metric, RunTag
+    from mlflow.entities import RunTag
 
-    now = time.time_ns() // 1_000_000
-    numbers = [Metric(_metric_name(name), value, now, 0) for name, value in values.items()]
+    numbers = _numbers(values)
     words = [RunTag(name, str(value)[:_MAX_TAG]) for name, value in tags.items()]
     for run_id in filter(None, (current_run_id(), _job_run_id)):
         with _patience():
@@ -211,19 +210,21 @@ def metrics_of(run_id: str | None, values: Mapping[str, float]) -> None:
     if not _active or run_id is None or not values:
         return
     import mlflow
-    from mlflow.entities import Metric
 
-    client = mlflow.MlflowClient()
     with _patience():
         try:
-            client.get_run(run_id)
+            mlflow.MlflowClient().log_batch(run_id, metrics=_numbers(values))
         except mlflow.exceptions.MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return
-            raise
-        now = time.time_ns() // 1_000_000
-        numbers = [Metric(_metric_name(name), value, now, 0) for name, value in values.items()]
-        client.log_batch(run_id, metrics=numbers)
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def _numbers(values: Mapping[str, float]) -> list[Any]:
+    """Numbers as MLflow's client takes them."""
+    from mlflow.entities import Metric
+
+    now = time.time_ns() // 1_000_000
+    return [Metric(_metric_name(name), value, now, 0) for name, value in values.items()]
 
 
 def _metric_name(name: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from spark_jobs.class_archive import java_command
 from spark_jobs.commands.json_output import print_json
 from spark_jobs.errors import ConfigError, ParrotError, sentence
 from spark_jobs.runner.progress import output_console
@@ -126,8 +127,7 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 def java_version() -> str | None:
     """What Java says of its version, from JAVA_HOME, else from the PATH; None where there is none."""
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    java = java_command()
     said = _output(java, "-version") if java else None
     match = re.search(r'version "([^"]+)"', said or "")
     return match[1] if match else None

@@ -105,7 +105,7 @@ def start_query(spark: SparkSession, ask: Callable[[], Answer]) -> SideQuery[Ans
 def _mark_thread(spark: SparkSession, query: SideQuery[Answer]) -> None:
     context = spark.sparkContext
     if query.group is not None:
-        context.setJobGroup(query.group, "a piece of a stage", interruptOnCancel=True)
+        context.setJobGroup(query.group, "a piece of a stage")
     context.addJobTag(query.tag)
     context.setInterruptOnCancel(True)
     context.setLocalProperty("spark.scheduler.pool", _SCHEDULER_POOL)

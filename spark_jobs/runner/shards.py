@@ -138,6 +138,11 @@ class _BegunChunk:
     retry: bool
     started: float = field(default_factory=time.monotonic)
 
+    @property
+    def new_samples(self) -> int:
+        """Samples that were not done before."""
+        return 0 if self.retry else self.samples
+
 
 class _Chunks:
     """Computes, checks and commits chunks of one stage."""
@@ -186,8 +191,9 @@ class _Chunks:
         frame = frame.persist()
         samples = sum(shard.samples for shard in chunk)
         query = start_query(self._spark, lambda: count_rows(frame))
-        progress.chunk_begun(query, samples=0 if retry else samples)
-        return _BegunChunk(chunk, frame, query, samples=samples, retry=retry)
+        begun = _BegunChunk(chunk, frame, query, samples=samples, retry=retry)
+        progress.chunk_begun(query, samples=begun.new_samples)
+        return begun
 
     def _abandon(self, begun: _BegunChunk) -> None:
         cancel_query(self._spark, begun.counts)
@@ -205,7 +211,7 @@ class _Chunks:
         self._last_commit = now
         tracking.metrics({f"seconds {self.work.stage} chunk": seconds})
         self._account(counts, begun.shards, version, seconds=seconds)
-        progress.chunk_done(samples=0 if begun.retry else begun.samples, failed=counts.failed)
+        progress.chunk_done(samples=begun.new_samples, failed=counts.failed)
 
     def remove_orphans(self) -> None:
         """Remove the rows of shards that the input no longer has."""

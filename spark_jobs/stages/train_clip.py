@@ -233,9 +233,7 @@ def _prepare(config: RunConfig) -> Prepared:
     section = config.train_clip
     manifest = Path(section.export or "") / "_manifest.json"
     stamp = manifest.stat().st_mtime_ns if manifest.is_file() else 0
-    prepared = _prepared(
-        section, _output(config), config.embed.cache_dir or Path.home() / ".cache" / "parrot", stamp=stamp
-    )
+    prepared = _prepared(section, _output(config), config.embed.weights_folder, stamp=stamp)
     found = prepared.export.manifest.identity["dataset"]
     if found != config.dataset_name:
         raise ConfigError(

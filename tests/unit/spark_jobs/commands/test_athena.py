@@ -12,7 +12,7 @@ from spark_jobs.commands import athena as command
 from spark_jobs.commands.athena import Athena, AthenaError, check, registered_tables, run_statement
 from spark_jobs.errors import ConfigError
 from spark_jobs.warehouse.athena import Registered
-from tests.command_line import invoked
+from tests.e2e.cli import parrot_here
 
 TARGET = Athena("parrot", output_location="s3://bucket/results/")
 
@@ -104,8 +104,8 @@ def test_tables_that_glue_knows_with_place_and_columns(account):
 def test_what_athena_cannot_read_is_refused_before_spark_starts(warehouse, database, words):
     with pytest.raises(ConfigError, match=words):
         check(warehouse, Athena(database))
-    result = invoked("athena", "--warehouse", warehouse, "--database", database)
-    assert result.exit_code == 1
+    result = parrot_here("athena", "--warehouse", warehouse, "--database", database)
+    assert result.returncode == 1
     assert words in result.stderr
 
 
@@ -127,8 +127,8 @@ def two_statements(monkeypatch):
 
 def test_without_yes_statements_are_printed_and_aws_is_not_asked(two_statements, monkeypatch):
     monkeypatch.setattr(command, "_client", lambda service: pytest.fail("AWS was asked"))
-    result = invoked("athena", "--warehouse", "s3a://bucket/warehouse/")
-    assert result.exit_code == 0
+    result = parrot_here("athena", "--warehouse", "s3a://bucket/warehouse/")
+    assert result.returncode == 0
     assert result.stdout == (
         "CREATE DATABASE IF NOT EXISTS `parrot`;\n\nCREATE OR REPLACE VIEW parrot.a AS\nSELECT 1;\n\n"
     )
@@ -144,8 +144,8 @@ def test_with_yes_they_are_run_in_order(two_statements, account):
         "s3://bucket/out/",
         "--yes",
     ]
-    result = invoked(*arguments)
-    assert result.exit_code == 0, result.output
+    result = parrot_here(*arguments)
+    assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     client = boto3.client("athena")
     ids = client.list_query_executions(WorkGroup="primary")["QueryExecutionIds"]
@@ -160,6 +160,6 @@ def test_what_aws_refuses_is_told_in_words(two_statements, monkeypatch):
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
-    result = invoked("athena", "--warehouse", "s3://bucket/warehouse", "--yes")
-    assert result.exit_code == 1
+    result = parrot_here("athena", "--warehouse", "s3://bucket/warehouse", "--yes")
+    assert result.returncode == 1
     assert "AWS cannot be asked: You must specify a region" in result.stderr
