@@ -25,7 +25,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "parrot-small": {
         "model": "parrot-small",
         "samples_seen": 460_800,
-        "batch_size": 256,
+        "batch_size": 128,
         "lr": 1e-3,
         "warmup_steps": 50,
         "weight_decay": 0.1,

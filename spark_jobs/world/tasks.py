@@ -17,7 +17,7 @@ from PIL import Image
 from spark_jobs.demo.captions import NO_TEXT, caption_for
 from spark_jobs.demo.lettering import draw_text
 from spark_jobs.demo.scenes import COLOURS, SHAPES, Scene, draw_scene, object_boxes, plan_scene
-from spark_jobs.world.pictures import LARGE, cased, draw_words, plan_seen_scene
+from spark_jobs.world.pictures import LARGE, cased, draw_words, easily_seen, plan_seen_scene
 from spark_jobs.world.pool import jpeg
 from spark_jobs.world.vocabulary import BRANDS, FREQUENT_WORDS, HELD_OUT_PAIRS, HELD_OUT_WORDS
 
@@ -150,7 +150,7 @@ def _seen(rng: random.Random, *, shape: str | None = None, colour: str | None = 
 
 def _with_pair(rng: random.Random, shape: str, colour: str) -> Scene:
     while True:
-        scene = plan_scene(rng, _SINGLE)
+        scene = easily_seen(plan_scene(rng, _SINGLE), rng)
         if (scene.objects[0].shape, scene.objects[0].colour) == (shape, colour):
             return scene
 

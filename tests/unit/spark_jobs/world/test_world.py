@@ -12,7 +12,7 @@ from PIL import Image
 
 from spark_jobs.demo.captions import TEXT_WORDS
 from spark_jobs.demo.lettering import draw_text
-from spark_jobs.demo.scenes import COLOURS, SHAPES, draw_scene
+from spark_jobs.demo.scenes import COLOURS, SHAPES, SIZES, draw_scene
 from spark_jobs.errors import ConfigError, SourceError
 from spark_jobs.evaluation.tasks import find_tasks
 from spark_jobs.training.export_folder import open_export, take_inventory
@@ -154,6 +154,17 @@ def test_scenes_of_a_task_show_the_class_that_they_claim() -> None:
     while scene.objects[0].shape != shape.classes[4]:
         scene = plan_seen_scene(replay, ("single",))
     assert np.array_equal(drawn, np.asarray(draw_scene(scene, replay, size=64)))
+
+
+def test_most_single_shapes_are_large_and_within_the_picture() -> None:
+    rng = random.Random(5)
+    single = [plan_seen_scene(rng, ("single",)).objects[0] for _ in range(400)]
+    assert 0.7 < sum(item.size == "large" for item in single) / len(single) < 0.82
+    large = [item for item in single if item.size == "large"]
+    for item in large:
+        assert SIZES["large"][0] <= item.extent <= SIZES["large"][1]
+        for centre in (item.x, item.y):
+            assert item.extent / 2 <= centre <= 1 - item.extent / 2
 
 
 def test_pictures_of_tasks_are_small_jpegs_of_the_size_asked_for(world) -> None:
