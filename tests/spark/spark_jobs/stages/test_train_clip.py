@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from schemas import training_runs
 from spark_jobs.commands.run import run_stages
 from spark_jobs.config import load_config
-from spark_jobs.errors import ConfigError
+from spark_jobs.errors import ConfigError, StageError
 from spark_jobs.pipeline import select
 from spark_jobs.stages import train_clip
 from spark_jobs.training.job import STEPS
@@ -117,6 +121,47 @@ def test_what_is_trained_is_not_trained_again(spark, alone, monkeypatch):
     assert again == row
     assert Tables(spark, config.warehouse).version(TABLE) == version
     assert any("up to date" in note for note in report.notes)
+
+
+def test_a_killed_process_of_two_ends_the_job_and_the_next_start_goes_on(spark, alone, export, tmp_path):
+    config = configured(tmp_path / "warehouse", export, processes=2)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as background:
+        killed = background.submit(kill_once_it_trains, 1, Path(config.warehouse), stop)
+        with pytest.raises(
+            StageError, match=r"(?s)process 1 of 2 ended: killed by signal 9.*goes on behind step"
+        ):
+            trained(spark, config)
+        stop.set()
+    assert killed.result() == 1
+    assert not Tables(spark, config.warehouse).read(TABLE).count()
+
+    _, row = trained(spark, config)
+    assert row["steps"] == STEPS_IN_ALL
+    ours, whole = (read_steps(Path(one["checkpoint"]).parent / STEPS) for one in (row, alone[2]))
+    assert [step.step for step in ours] == list(range(1, STEPS_IN_ALL + 1))
+    assert [step.loss for step in ours[:20]] == pytest.approx([step.loss for step in whole[:20]], abs=2e-4)
+    assert row["loss"] == pytest.approx(alone[2]["loss"], rel=0.05)
+
+
+def kill_once_it_trains(rank: int, warehouse: Path, stop: threading.Event) -> int:
+    """Kill the process of a rank once ten steps are written; how many were killed."""
+    while not stop.is_set():
+        written = [len(read_steps(path)) for path in warehouse.rglob(STEPS)]
+        if max(written, default=0) >= 10:
+            found = [one for one in psutil.Process().children(recursive=True) if rank_of(one) == str(rank)]
+            for one in found:
+                one.kill()
+            return len(found)
+        time.sleep(0.05)
+    return 0
+
+
+def rank_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("RANK")
+    except psutil.Error:  # it has ended meanwhile
+        return None
 
 
 def test_petastorm_trains_in_its_own_environment(spark, export, tmp_path, train_python):
