@@ -18,6 +18,8 @@ FILTERS = (
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
     # torch wants TorchScript no more; OpenAI's checkpoints are nothing else.
     r"ignore:.*torch\.jit\..* is deprecated:DeprecationWarning",
+    # fsspec of Databricks' runtimes (2023.5) dates files in memory in a way that Python 3.12 deprecates.
+    r"ignore:datetime\.datetime\.utcnow\(\) is deprecated:DeprecationWarning:fsspec",
 )
 FOLDER = Path(__file__).parent
 
