@@ -22,7 +22,6 @@ from spark_jobs.demo.scenes import (
     LAYOUTS,
     SIZES,
     Scene,
-    SceneObject,
     draw_scene,
     object_boxes,
     plan_background,
@@ -118,7 +117,7 @@ def easily_seen(scene: Scene, rng: random.Random) -> Scene:
     item = scene.objects[0]
     extent = rng.uniform(*SIZES["large"])
     inside = (extent / 2, 1 - extent / 2)
-    large: SceneObject = replace(
+    large = replace(
         item, size="large", extent=extent, x=_between(item.x, *inside), y=_between(item.y, *inside)
     )
     return replace(scene, objects=(large,))

@@ -128,11 +128,13 @@ def test_a_killed_process_of_two_ends_the_job_and_the_next_start_goes_on(spark, 
     stop = threading.Event()
     with ThreadPoolExecutor(1) as background:
         killed = background.submit(kill_once_it_trains, 1, Path(config.warehouse), stop)
-        with pytest.raises(
-            StageError, match=r"(?s)process 1 of 2 ended: killed by signal 9.*goes on behind step"
-        ):
-            trained(spark, config)
-        stop.set()
+        try:
+            with pytest.raises(
+                StageError, match=r"(?s)process 1 of 2 ended: killed by signal 9.*goes on behind step"
+            ):
+                trained(spark, config)
+        finally:
+            stop.set()  # else another error would leave the test waiting for steps that never come
     assert killed.result() == 1
     assert not Tables(spark, config.warehouse).read(TABLE).count()
 
