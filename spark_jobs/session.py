@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -122,7 +123,17 @@ def _local_session(config: SessionConfig) -> SparkSession:
             f"Delta's jars. Its own output is in {log_file()}"
         ) from error
     session.sparkContext.setLogLevel("OFF")
+    _leave_query_errors_to_us()
     return session
+
+
+def _leave_query_errors_to_us() -> None:
+    """Spark 4 writes a faulty query with two stack traces to standard error, and then raises it all the same."""
+    with contextlib.suppress(ImportError):  # Spark 3.5 does not
+        from pyspark.logger import PySparkLogger
+
+        for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+            PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _java_options() -> str:

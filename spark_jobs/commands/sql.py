@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "csv", "json")
 _SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
+_PLAN = re.compile(r"(; line \d+ pos \d+);\n.*", re.DOTALL)
 
 
 class QueryError(ParrotError):
@@ -93,7 +95,9 @@ def _refuse_equal_names(columns: list[str]) -> None:
 
 
 def _query_message(error: Exception) -> str:
-    return str(error).split("JVM stacktrace")[0].split("\n\tat ")[0].strip()[:2000]
+    """Spark's words without Java's stack trace and without the query's plan, which names what the user never wrote."""
+    told = str(error).split("JVM stacktrace")[0].split("\n\tat ")[0].strip()
+    return _PLAN.sub(r"\1", told)[:2000]
 
 
 def _write_file(frame: DataFrame, stream: BinaryIO, *, suffix: str) -> None:

@@ -11,7 +11,7 @@ from spark_jobs.errors import WarehouseError
 from spark_jobs.views import VIEWS
 from spark_jobs.views.trino import to_trino
 from spark_jobs.views.view import Relations
-from spark_jobs.warehouse.views import logged_run_keys
+from spark_jobs.warehouse.views import logged_tables
 
 if TYPE_CHECKING:
     from schemas._table import TableSpec
@@ -55,7 +55,7 @@ def statements(
         folder = f"{location.rstrip('/')}/{spec.name}/"
         there = registered.get(_stored(spec))
         yield from _table(f"{database}.{_stored(spec)}", folder, columns=columns[spec.name], there=there)
-    logged = {table for _, table in logged_run_keys(tables)}
+    logged = logged_tables(tables)
     for spec in specs:
         if spec.has_run_key:
             query = current_rows(spec, is_logged=spec.name in logged, prefix=f"{database}.")

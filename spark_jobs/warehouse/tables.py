@@ -322,8 +322,14 @@ class Tables:
         from delta.tables import DeltaTable
 
         if self.in_catalog:
-            return DeltaTable.forName(self.spark, self.location(spec))
+            return DeltaTable.forName(self.spark, self._short_name(spec))
         return DeltaTable.forPath(self.spark, spark_path(self.location(spec)))
+
+    def _short_name(self, spec: TableSpec) -> str:
+        """The table's name without Spark's own catalog: Delta for Spark 3.5 takes names of two parts only."""
+        own = "spark_catalog"
+        name = self.location(spec)
+        return name.removeprefix(f"{own}.") if self.spark.catalog.currentCatalog() == own else name
 
     def _save(self, spec: TableSpec, writer: Any) -> None:
         try:

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from schemas._table import TableSpec
     from spark_jobs.warehouse.tables import Tables
 
-_LAST_FINISHED = Question("run keys that finished last", version=1)
+_LOGGED = Question("tables of the log with the run keys that finished last", version=1)
 _RUN_KEYS = Question("run keys by dataset", version=1)
 
 
 def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     """The run key that views show and stages read, by dataset and table: that of the stage that finished last.
 
-    Where the log does not know a table's dataset (it was deleted), its only run key is taken.
+    What a stage has only begun is nobody's. Where the log does not know a table (it was deleted), a dataset's only
+    run key is taken.
     """
-    current = logged_run_keys(tables)
-    logged = {table for _, table in current}
+    log = _logged(tables)
+    known = _names(log)
     unlogged = [
-        spec for spec in ALL_TABLES if spec.has_run_key and spec.name not in logged and tables.exists(spec)
+        spec for spec in ALL_TABLES if spec.has_run_key and spec.name not in known and tables.exists(spec)
     ]
+    current = {place: run_key for place, run_key in log.items() if run_key is not None}
     questions = {spec.name: _RUN_KEYS for spec in unlogged}
     for table, found in tables.answer_each(
         unlogged, questions, lambda names: _run_keys(tables, names)
@@ -39,15 +41,24 @@ def current_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
     return current
 
 
-def logged_run_keys(tables: Tables) -> dict[tuple[str, str], str]:
-    """The run key that finished last, by dataset and table, as far as the log knows."""
+def logged_tables(tables: Tables) -> frozenset[str]:
+    """Names of the tables that the log knows: those of which a stage has begun to make rows."""
+    return _names(_logged(tables))
+
+
+def _names(log: Mapping[tuple[str, str], str | None]) -> frozenset[str]:
+    return frozenset(table for _, table in log)
+
+
+def _logged(tables: Tables) -> dict[tuple[str, str], str | None]:
+    """The run key that finished last by dataset and table, None where none has, as far as the log knows."""
     if not tables.exists(stage_runs.TABLE):
         return {}
-    finished = tables.answer(stage_runs.TABLE, _LAST_FINISHED, lambda: _finished(tables))
+    logged = tables.answer(stage_runs.TABLE, _LOGGED, lambda: _last_finished(tables))
     # The log still names tables that somebody has deleted, so that they are made again.
     return {
         (dataset, table): run_key
-        for dataset, table, run_key in finished
+        for dataset, table, run_key in logged
         if table not in TABLES or tables.exists(TABLES[table])
     }
 
@@ -124,16 +135,21 @@ def _current_rows(spec: TableSpec, current: Mapping[tuple[str, str], str]) -> st
     return " OR ".join(rows) or "false"
 
 
-def _finished(tables: Tables) -> list[list[str]]:
-    """Dataset, table and run key that finished last, in order of their end."""
+def _last_finished(tables: Tables) -> list[list[str | None]]:
+    """Dataset, table and run key that finished last; no run key where none has finished."""
     from pyspark.sql import functions as F
 
-    finished = tables.read(stage_runs.TABLE).where("event = 'finished'")
-    ended = F.col("started_at").cast("double") + F.col("seconds")
-    rows = finished.select("dataset", "table_name", "run_key", ended.alias("ended_at")).collect()
-    current = {}
-    for row in sorted(rows, key=lambda row: row["ended_at"]):
-        current[row["dataset"], row["table_name"]] = row["run_key"]
+    ended = F.when(F.col("event") == "finished", F.col("started_at").cast("double") + F.col("seconds"))
+    rows = (
+        tables.read(stage_runs.TABLE)
+        .groupBy("dataset", "table_name", "run_key")
+        .agg(F.max(ended).alias("ended_at"))
+        .collect()
+    )
+    current: dict[tuple[str, str], str | None] = {}
+    for row in sorted(rows, key=lambda row: row["ended_at"] or 0.0):
+        run_key = None if row["ended_at"] is None else row["run_key"]
+        current[row["dataset"], row["table_name"]] = run_key
     return [[dataset, table, run_key] for (dataset, table), run_key in current.items()]
 
 

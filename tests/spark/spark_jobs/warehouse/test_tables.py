@@ -48,9 +48,14 @@ def captions(tables, spec=samples.TABLE):
     return {row["sample_id"]: row["caption"] for row in tables.read(spec).collect()}
 
 
+def log(tables, spec, event, *, dataset, run_key):
+    entry = RunLog(tables, spec, stage="stage", dataset=dataset, run_key=run_key, params={})
+    entry.add(event, seconds=0.0, shards=0, counts={})
+    entry.flush()
+
+
 def finish(tables, spec, *, dataset, run_key):
-    log = RunLog(tables, spec, stage="stage", dataset=dataset, run_key=run_key, params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+    log(tables, spec, "finished", dataset=dataset, run_key=run_key)
 
 
 def test_tables_are_delta_with_comments_and_partitions(tables, tmp_path, spark):
@@ -147,6 +152,18 @@ def test_views_show_the_run_key_that_finished_last(tables, spark):
 def test_without_a_log_a_single_run_key_is_current(tables, spark):
     tables.replace(samples.TABLE, sample_rows(spark, ["0"]), dataset="test", run_key="r1", shards=["0"])
     assert current_run_keys(tables) == {("test", "samples"): "r1"}
+
+
+def test_what_was_only_begun_is_not_current_whatever_other_datasets_have(tables, spark):
+    begun = sample_rows(spark, ["0"])
+    tables.replace(samples.TABLE, begun, dataset="test", run_key="r1", shards=["0"])
+    log(tables, samples.TABLE, "failed", dataset="test", run_key="r1")
+    assert current_run_keys(tables) == {}
+    finish(tables, samples.TABLE, dataset="other", run_key="r1")
+    assert current_run_keys(tables) == {("other", "samples"): "r1"}
+    finish(tables, samples.TABLE, dataset="test", run_key="r1")
+    log(tables, samples.TABLE, "failed", dataset="test", run_key="r2")
+    assert current_run_keys(tables) == {("other", "samples"): "r1", ("test", "samples"): "r1"}
 
 
 def test_a_second_writer_of_the_same_rows_stops(tables, spark, tmp_path):
