@@ -264,17 +264,18 @@ def _write(compared: Sequence[Compared], run: StudyRun) -> None:
 
 
 def _table(compared: Sequence[Compared], study: Study, model: str) -> Table:
-    columns = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    asked = list(dict.fromkeys((one.metric, one.task) for one in compared))
     found = {(one.metric, one.task, one.subset): one for one in compared}
     table = Table(
         title=f"{study.study}, {model}: mean ± standard deviation over {len(study.seeds)} seeds; * differs from "
         f"{study.compared_with} (p < {_SURE}, Welch, Holm)"
     )
-    table.add_column("subset")
-    for metric, task in columns:
-        table.add_column(f"{metric}\n{task}", justify="right")
+    table.add_column("measure")
     for subset in study.subsets:
-        table.add_row(subset, *(_shown(found.get((*column, subset))) for column in columns))
+        table.add_column(subset, justify="right")
+    for metric, task in asked:
+        cells = (_shown(found.get((metric, task, subset))) for subset in study.subsets)
+        table.add_row(f"{metric}, {task}", *cells)
     return table
 
 

@@ -109,18 +109,21 @@ def compare(numbers: Iterable[Number], *, subsets: Sequence[str], baseline: str)
 def _p_values(
     by_subset: Mapping[str, Sequence[float]], others: Sequence[str], baseline: str
 ) -> dict[str, float]:
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind_from_stats
 
     base = by_subset.get(baseline, ())
     raw: dict[str, float] = {}
     for subset in others:
         values = by_subset.get(subset, ())
-        if len(base) < 2 or len(values) < 2:
+        spreads = _spread(values), _spread(base)
+        if None in spreads:
             continue
-        if _spread(base) == 0 and _spread(values) == 0:  # the test knows no answer to this
+        if spreads == (0, 0):  # the test knows no answer to this
             raw[subset] = 1.0 if _mean(base) == _mean(values) else 0.0
-        else:
-            raw[subset] = float(ttest_ind(values, base, equal_var=False).pvalue)
+            continue
+        # Given values, scipy warns of those of an arm that are all equal, and gives the same number.
+        here, there = ((_mean(row), _spread(row), len(row)) for row in (values, base))
+        raw[subset] = float(ttest_ind_from_stats(*here, *there, equal_var=False).pvalue)
     return holm(raw)
 
 

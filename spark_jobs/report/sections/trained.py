@@ -18,7 +18,7 @@ def trained_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if formatting.finite(row["value"]) is not None:
             groups[row["model"], _recipe_without_seed(row["recipe"])].append(row)
     views = (_view(model, group) for (model, _), group in groups.items())
-    return [view for view in views if view["columns"]]
+    return [view for view in views if view["rows"]]
 
 
 def _recipe_without_seed(recipe: str) -> str:
@@ -36,30 +36,30 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         for row in rows
     }
     compared = compare(numbers.values(), subsets=subsets, baseline=subsets[0])
-    columns = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    asked = list(dict.fromkeys((one.metric, one.task) for one in compared))
     found = {(one.metric, one.task, one.subset): one for one in compared}
     chances = {(row["metric"], row["task"]): row["chance"] for row in rows}
     seeds = {name: len({row["seed"] for row in rows if row["subset_id"] == name}) for name in subsets}
     return {
         "model": model,
         "samples_seen": formatting.count(rows[0]["samples_seen"]),
-        "columns": [f"{metric}, {task}" for metric, task in columns],
+        "subsets": [{"name": name, "seeds": formatting.count(seeds[name])} for name in subsets],
         "rows": [
             {
-                "subset": name,
-                "seeds": formatting.count(seeds[name]),
-                "cells": [_shown(found.get((*column, name))) for column in columns],
+                "metric": metric,
+                "task": task,
+                "cells": [_shown(found.get((metric, task, name))) for name in subsets],
+                "chance": _number(chances.get((metric, task))),
             }
-            for name in subsets
+            for metric, task in asked
         ],
-        "chances": [_number(chances.get(column)) for column in columns],
     }
 
 
 def _shown(one: Compared | None) -> str:
     if one is None:
         return formatting.MISSING
-    return _number(one.mean) + (f" ± {one.spread:.3f}" if one.spread is not None else "")
+    return _number(one.mean) + (f"\u00a0±\u00a0{one.spread:.3f}" if one.spread is not None else "")
 
 
 def _number(value: float | None) -> str:

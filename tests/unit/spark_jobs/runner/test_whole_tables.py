@@ -38,7 +38,7 @@ class FakeTables:
         return bool(self.log) if spec is stage_runs.TABLE else any(name == spec.name for name, _ in self.held)
 
     def answer(self, spec, question, ask):
-        assert question.asks == "run keys that finished last"
+        assert question.asks == "tables of the log with the run keys that finished last"
         ended = [row for row in self.log if row["event"] == "finished"]
         return [[row["dataset"], row["table_name"], row["run_key"]] for row in ended]
 

@@ -97,6 +97,17 @@ def test_one_seed_has_no_spread_and_no_significance():
     assert found[1].difference == pytest.approx(found[1].mean - found[0].mean)
 
 
+def test_an_arm_whose_seeds_agree_is_compared_by_the_others_spread():
+    values = {"random": [0.104, 0.1, 0.11], "cotr_eq_1": [0.0, 0.0, 0.0]}
+    numbers = [
+        Number(name, "m", seed, "t", "acc1", value)
+        for name, row in values.items()
+        for seed, value in enumerate(row)
+    ]
+    _, found = compare(numbers, subsets=list(values), baseline="random")
+    assert found.p_value == pytest.approx(stats.ttest_1samp(values["random"], 0.0).pvalue)
+
+
 def test_equal_numbers_do_not_differ():
     same = [Number(subset, "m", seed, "t", "acc1", 0.5) for subset in ("a", "b") for seed in (0, 1)]
     assert [one.p_value for one in compare(same, subsets=["a", "b"], baseline="a")] == [None, 1.0]
