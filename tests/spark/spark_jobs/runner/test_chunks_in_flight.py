@@ -91,9 +91,7 @@ def test_a_chunk_that_fails_ends_the_next_one(spark, config, corpus, tmp_path):
             while not mark.exists() and time.monotonic() < end:
                 time.sleep(0.05)
             return "bad"
-        if (
-            caption == "seven"
-        ):  # its other sample ends: two that slept could take both cores before `b` has begun
+        if caption == "seven":  # two that slept could take both cores before `b` has begun
             mark.touch()
             time.sleep(10 * _PATIENCE_SECONDS)
         return caption
