@@ -115,15 +115,13 @@ def _p_values(
     raw: dict[str, float] = {}
     for subset in others:
         values = by_subset.get(subset, ())
-        spreads = _spread(values), _spread(base)
-        if None in spreads:
+        if len(base) < 2 or len(values) < 2:
             continue
-        if spreads == (0, 0):  # the test knows no answer to this
-            raw[subset] = 1.0 if _mean(base) == _mean(values) else 0.0
-            continue
-        # Given values, scipy warns of those of an arm that are all equal, and gives the same number.
-        here, there = ((_mean(row), _spread(row), len(row)) for row in (values, base))
-        raw[subset] = float(ttest_ind_from_stats(*here, *there, equal_var=False).pvalue)
+        (mean, spread, size), of_base = ((_mean(row), _spread(row), len(row)) for row in (values, base))
+        if spread == of_base[1] == 0:  # the test knows no answer to this
+            raw[subset] = 1.0 if mean == of_base[0] else 0.0
+        else:  # given values, scipy warns of those of an arm that are all equal, and gives the same number
+            raw[subset] = float(ttest_ind_from_stats(mean, spread, size, *of_base, equal_var=False).pvalue)
     return holm(raw)
 
 

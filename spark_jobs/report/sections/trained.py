@@ -46,8 +46,7 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         "subsets": [{"name": name, "seeds": formatting.count(seeds[name])} for name in subsets],
         "rows": [
             {
-                "metric": metric,
-                "task": task,
+                "asked": f"{metric}, {task}",
                 "cells": [_shown(found.get((metric, task, name))) for name in subsets],
                 "chance": _number(chances.get((metric, task))),
             }
