@@ -21,11 +21,11 @@ from pathlib import Path
 import duckdb
 from pyspark.sql import SparkSession
 
+from benchmarks.drawn_tables import DATASET, drawn_key, fill
 from benchmarks.results import Ratio, record
 from benchmarks.timing import cpu_by_process, cpu_since
 from schemas import samples, subset_members, subsets
 from spark_jobs.config import load_config
-from spark_jobs.runner.run_log import RunLog
 from spark_jobs.session import open_session
 from spark_jobs.stages.curate import run
 from spark_jobs.warehouse.tables import Tables
@@ -42,12 +42,8 @@ CONDITIONS = (
 
 def generate(spark: SparkSession, warehouse: str, rows: int) -> None:
     """Write table `samples` and say that it is finished."""
-    tables = Tables(spark, warehouse)
-    tables.create(samples.TABLE)
     columns = {
-        "dataset": "'bench'",
-        "shard_id": f"lpad(CAST(id DIV {ROWS_PER_SHARD} AS STRING), 5, '0')",
-        "sample_id": "md5(CAST(id AS STRING))",
+        **drawn_key(ROWS_PER_SHARD),
         "source_key": "CAST(id AS STRING)",
         "url": "concat('https://images.example.org/', sha1(CAST(id AS STRING)), '.jpg')",
         "caption": "concat('caption ', substring(sha1(CAST(id AS STRING)), 1, CAST(40 * rand(1) AS INT)))",
@@ -56,19 +52,8 @@ def generate(spark: SparkSession, warehouse: str, rows: int) -> None:
         "similarity": "0.3 + 0.05 * randn(4)",
         "aesthetic": "5 + randn(5)",
         "status": "IF(rand(6) < 0.02, 'failed', 'ok')",
-        "run_key": "'r'",
-        "input_key": "'i'",
     }
-    written = [
-        f"{columns[field.name]} AS {field.name}"
-        if field.name in columns
-        else f"CAST(NULL AS {field.dataType.simpleString()}) AS {field.name}"
-        for field in samples.TABLE.schema.fields
-    ]
-    frame = spark.range(rows, numPartitions=max(2, rows // 500_000)).selectExpr(*written)
-    tables.replace(samples.TABLE, frame, dataset="bench", run_key="r")
-    log = RunLog(tables, samples.TABLE, stage="ingest", dataset="bench", run_key="r", params={})
-    log.add("finished", seconds=0.0, shards=0, counts={})
+    fill(Tables(spark, warehouse), samples.TABLE, columns, rows=rows, stage="ingest")
 
 
 def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, float, list[tuple[int, int]]]:
@@ -76,7 +61,7 @@ def as_stage(spark: SparkSession, warehouse: str, size: int) -> tuple[float, flo
     subset = {"id": "bench", "predicate": " AND ".join(CONDITIONS), "size": size}
     curate = {"build": ["bench"], "subsets": [subset]}
     config = load_config(
-        options={"warehouse": warehouse, "dataset": "bench"},
+        options={"warehouse": warehouse, "dataset": DATASET},
         overrides=("tracking.enabled=false", f"curate={json.dumps(curate)}"),
     )
     started, before = time.monotonic(), cpu_by_process()

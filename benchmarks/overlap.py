@@ -54,14 +54,24 @@ def drawn_words(count: int, seed: int) -> str:
     return f"transform(array({numbers}), n -> {_WORD.format(n='n')})"
 
 
+def drawn_spotted_words() -> str:
+    """SQL of `spotted_text.words`: eight of them in half of the rows."""
+    word = f"named_struct('text', w, 'confidence', 0.9F, 'polygon', {_POLYGON}, 'line', 0)"
+    return f"transform(IF(rand(0) < 0.5, {drawn_words(8, 100)}, array()), w -> {word})"
+
+
+def drawn_caption() -> str:
+    """SQL of a caption of ten words."""
+    return f"array_join({drawn_words(10, 1)}, ' ')"
+
+
 def generate(spark: SparkSession, folder: str, rows: int) -> None:
     """Write captions and spotted words as the stage joins them."""
-    word = f"named_struct('text', w, 'confidence', 0.9F, 'polygon', {_POLYGON}, 'line', 0)"
     frame = spark.range(rows, numPartitions=max(4, rows // 250_000)).selectExpr(
         "lpad(CAST(id DIV 10000 AS STRING), 5, '0') AS shard_id",
         "md5(CAST(id AS STRING)) AS sample_id",
-        f"array_join({drawn_words(10, 1)}, ' ') AS caption",
-        f"transform(IF(rand(0) < 0.5, {drawn_words(8, 100)}, array()), w -> {word}) AS words",
+        f"{drawn_caption()} AS caption",
+        f"{drawn_spotted_words()} AS words",
         "100 AS image_width",
         "100 AS image_height",
         "'ok' AS text_status",

@@ -109,15 +109,13 @@ if results.empty:
         "No model has been evaluated yet: `parrot study` goes on to it, or `parrot evaluate --models MODEL`."
     )
 else:
-    columns = ["subset_id", "model", "seed", "task", "metric", "value"]
+    columns = ["subset_id", "model", "seed", "task", "metric", "value", "chance"]
     numbers = [Number(*row) for row in results[columns].itertuples(index=False)]
     names = sorted(results["subset_id"].unique())
     baseline = next((name for name in names if name.startswith(BASELINE)), names[0])
     compared = pd.DataFrame(compare(numbers, subsets=names, baseline=baseline))
-    optional = ["spread", "difference", "p_value"]
+    optional = ["spread", "difference", "p_value", "chance"]
     compared[optional] = compared[optional].astype(float)
-    chance = results.groupby(["task", "metric"])["chance"].mean().rename("chance").reset_index()
-    compared = compared.merge(chance, on=["task", "metric"], how="left")
     print(f"compared with {baseline}")
     print(compared.round(4).to_string(index=False, na_rep=""))
 

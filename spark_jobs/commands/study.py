@@ -240,13 +240,13 @@ def _numbers(tables: Tables, run: StudyRun, evaluations: Sequence[str]) -> list[
     own = results["dataset"].isin(run.config.dataset_name, results["task"])
     rows = results.where(wanted & own).collect()
     numbers = {
-        (trained[row["training"]], row["task"], row["metric"]): row["value"]
+        (trained[row["training"]], row["task"], row["metric"]): (row["value"], row["chance"])
         for row in rows
         if row["value"] is not None
     }
     return [
-        Number(cell.subset, cell.model, cell.seed, task, metric, value)
-        for (cell, task, metric), value in numbers.items()
+        Number(cell.subset, cell.model, cell.seed, task, metric, value, chance)
+        for (cell, task, metric), (value, chance) in numbers.items()
     ]
 
 
@@ -264,7 +264,7 @@ def _write(compared: Sequence[Compared], run: StudyRun) -> None:
 
 
 def _table(compared: Sequence[Compared], study: Study, model: str) -> Table:
-    asked = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    asked = {(one.metric, one.task): one.chance for one in compared}
     found = {(one.metric, one.task, one.subset): one for one in compared}
     table = Table(
         title=f"{study.study}, {model}: mean ± standard deviation over {len(study.seeds)} seeds; * differs from "
@@ -273,9 +273,10 @@ def _table(compared: Sequence[Compared], study: Study, model: str) -> Table:
     table.add_column("measure")
     for subset in study.subsets:
         table.add_column(subset, justify="right")
-    for metric, task in asked:
+    table.add_column("chance", justify="right")
+    for (metric, task), chance in asked.items():
         cells = (_shown(found.get((metric, task, subset))) for subset in study.subsets)
-        table.add_row(f"{metric}, {task}", *cells)
+        table.add_row(f"{metric}, {task}", *cells, "-" if chance is None else f"{chance:.3f}")
     return table
 
 

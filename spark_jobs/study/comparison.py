@@ -30,7 +30,17 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Number:
-    """One number of one cell: `evaluation_results` with subset, model and seed."""
+    """One number of one cell: `evaluation_results` with subset, model and seed.
+
+    Attributes:
+        subset: Subset.
+        model: open_clip architecture.
+        seed: Seed of the training.
+        task: Task.
+        metric: Metric.
+        value: The number.
+        chance: What a model that knows nothing gives; None where not known.
+    """
 
     subset: str
     model: str
@@ -38,6 +48,7 @@ class Number:
     task: str
     metric: str
     value: float
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Compared:
         difference: Mean minus the baseline's mean; None for the baseline, or where it has none.
         p_value: That the difference is none: Welch's test over seeds, Holm's correction over the subsets compared; None
             with fewer than two seeds.
+        chance: What a model that knows nothing gives; None where not known.
     """
 
     model: str
@@ -66,6 +78,7 @@ class Compared:
     spread: float | None
     difference: float | None
     p_value: float | None
+    chance: float | None
 
 
 def compare(numbers: Iterable[Number], *, subsets: Sequence[str], baseline: str) -> list[Compared]:
@@ -80,9 +93,12 @@ def compare(numbers: Iterable[Number], *, subsets: Sequence[str], baseline: str)
         By model, metric and task; within them by subset.
     """
     grouped: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    chances: dict[tuple[str, str], float] = {}
     for number in numbers:
         if number.metric in SHOWN:
             grouped[number.model, number.metric, number.task][number.subset].append(number.value)
+            if number.chance is not None:
+                chances[number.metric, number.task] = number.chance
     compared: list[Compared] = []
     for model, metric, task in sorted(grouped, key=lambda key: (key[0], SHOWN.index(key[1]), key[2])):
         by_subset = grouped[model, metric, task]
@@ -99,6 +115,7 @@ def compare(numbers: Iterable[Number], *, subsets: Sequence[str], baseline: str)
                 spread=_spread(by_subset[subset]),
                 difference=_mean(by_subset[subset]) - _mean(base) if base and subset != baseline else None,
                 p_value=p_values.get(subset),
+                chance=chances.get((metric, task)),
             )
             for subset in subsets
             if by_subset.get(subset)

@@ -1,4 +1,4 @@
-"""The study's plot: a panel per number, a point per subset with its spread over seeds."""
+"""The study's plot: a panel per number, a point per subset with its spread over seeds, a dashed line at chance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PANEL_INCHES = (4.2, 2.4)
 
 
 def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], title: str) -> None:
-    """Draw means and spreads to an SVG file."""
+    """Draw means, spreads and chance to an SVG file."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -34,6 +34,8 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
                 capsize=3,
                 label=model,
             )
+        for chance in {one.chance for one in compared if (one.metric, one.task) == (metric, task)} - {None}:
+            axis.axvline(chance, color="grey", linestyle="--", linewidth=0.8)
         axis.set_yticks(range(len(subsets)), subsets)
         axis.set_ylim(len(subsets) - 0.5, -0.5)
         axis.set_title(f"{metric}, {task}", fontsize=9)
@@ -42,7 +44,7 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
         axis.set_visible(False)
     if len(models) > 1:
         axes[0, 0].legend(fontsize=8)
-    figure.suptitle(f"{title}: mean and standard deviation over seeds", fontsize=11)
+    figure.suptitle(f"{title}: mean and standard deviation over seeds; dashed: chance", fontsize=11)
     with matplotlib.rc_context({"svg.hashsalt": "parrot"}):
         figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -31,14 +31,13 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     # Of an evaluation that was done again, with other tasks say, the later row counts.
     numbers = {
         (row["subset_id"], row["seed"], row["task"], row["metric"]): Number(
-            row["subset_id"], model, row["seed"], row["task"], row["metric"], row["value"]
+            row["subset_id"], model, row["seed"], row["task"], row["metric"], row["value"], row["chance"]
         )
         for row in rows
     }
     compared = compare(numbers.values(), subsets=subsets, baseline=subsets[0])
-    asked = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    asked = {(one.metric, one.task): one.chance for one in compared}
     found = {(one.metric, one.task, one.subset): one for one in compared}
-    chances = {(row["metric"], row["task"]): row["chance"] for row in rows}
     seeds = {name: len({row["seed"] for row in rows if row["subset_id"] == name}) for name in subsets}
     return {
         "model": model,
@@ -48,9 +47,9 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
             {
                 "asked": f"{metric}, {task}",
                 "cells": [_shown(found.get((metric, task, name))) for name in subsets],
-                "chance": _number(chances.get((metric, task))),
+                "chance": _number(chance),
             }
-            for metric, task in asked
+            for (metric, task), chance in asked.items()
         ],
     }
 

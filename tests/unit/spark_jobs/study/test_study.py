@@ -62,7 +62,7 @@ def numbers():
     rng = np.random.default_rng(3)
     means = {"random": 0.5, "without_text": 0.8, "with_text": 0.5}
     return [
-        Number(subset, "m", seed, "t", metric, middle + rng.normal(0, 0.02))
+        Number(subset, "m", seed, "t", metric, middle + rng.normal(0, 0.02), 0.25)
         for subset, middle in means.items()
         for seed in range(3)
         for metric in ("acc1", "not shown")
@@ -78,7 +78,7 @@ def test_means_spreads_and_differences():
     assert list(found) == ["with_text", "random", "without_text"]
     values = {name: [n.value for n in given if n.subset == name and n.metric == "acc1"] for name in found}
     for name, one in found.items():
-        assert (one.metric, one.seeds) == ("acc1", 3)
+        assert (one.metric, one.seeds, one.chance) == ("acc1", 3, 0.25)
         assert one.mean == pytest.approx(np.mean(values[name]))
         assert one.spread == pytest.approx(np.std(values[name], ddof=1))
     raw = {
@@ -121,9 +121,12 @@ def test_holm_by_hand():
 
 def test_the_plot_is_the_same_for_the_same_numbers(tmp_path):
     order = ["random", "without_text", "with_text"]
-    compared = compare(numbers(), subsets=order, baseline="random")
+    compared = compare(
+        [*numbers(), Number("random", "m", 0, "t", "rsa", 0.1)], subsets=order, baseline="random"
+    )
     for name in ("one.svg", "two.svg"):
         draw(compared, tmp_path / name, subsets=order, title="captions")
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
     assert "<svg" in text
+    assert text.count("stroke-dasharray") == 1, "a line at chance where it is known"
