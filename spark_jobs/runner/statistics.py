@@ -76,7 +76,7 @@ def statistic_key(statistic: Statistic, upstream: Mapping[str, str]) -> str:
 
 
 def _decides(statistic: Statistic, upstream: Mapping[str, str]) -> dict[str, Any]:
-    sql = [step.sql for step in statistic.steps]
+    sql = [step.decides() for step in statistic.steps]
     return {"statistic": statistic.output.name, "sql": sql, "reads": dict(upstream)}
 
 

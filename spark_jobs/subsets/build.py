@@ -69,15 +69,15 @@ def build_subset(
     models = models_of_tables(selection.measures, subset.clip_model)
     current = current_of_models(tables, report.dataset, current=current_run_keys(tables), models=models)
     upstream = upstream_of_measures(current, report.dataset, selection.measures, subset_id=subset.subset_id)
-    before = _Before(tables, report.dataset, subset)
+    found = _Found(tables, report.dataset, subset)
     refuse_outdated(tables, report.dataset, current=current, upstream=upstream, subset_id=subset.subset_id)
-    work = _work(subset, selection, upstream=upstream, models=models, before=before)
+    work = _work(subset, selection, upstream=upstream, models=models, found=found)
     if run_whole(tables, config, (work,), report=report, commit=commit)[0]:
-        row = stored_subset(tables, report.dataset, subset.subset_id)
+        row = found.built
         assert row is not None, "it has just been built"
-        _tell(report, subset, row=row, stored=before.row)
+        _tell(report, subset, row=row, stored=found.stored)
     else:
-        row = before.row
+        row = found.stored
         assert row is not None, "what is up to date is stored"
         report.shards_kept += 1
         report.notes.append(f"{subset.subset_id}: up to date, {row['members']:,} samples")
@@ -85,26 +85,28 @@ def build_subset(
     return int(row["members"])
 
 
-class _Before:
-    """The subset as it is stored when its turn comes.
+class _Found:
+    """The subset as it is stored when its turn comes, and as it is built then.
 
     Attributes:
-        row: Its row; None where there is none, or nobody has looked yet.
+        stored: Its row; None where there is none, or nobody has looked yet.
+        built: The row that was written; None where it was up to date.
     """
 
     def __init__(self, tables: Tables, dataset: str, subset: SubsetBuild) -> None:
-        self.row: dict[str, Any] | None = None
+        self.stored: dict[str, Any] | None = None
+        self.built: dict[str, Any] | None = None
         self._tables = tables
         self._dataset = dataset
         self._subset = subset
 
     def is_of(self, run_key: str, input_key: str) -> bool:
         """Whether it was built from these keys, and states what its definition states."""
-        self.row = stored_subset(self._tables, self._dataset, self._subset.subset_id)
+        self.stored = stored_subset(self._tables, self._dataset, self._subset.subset_id)
         stated = {key: getattr(self._subset.definition, key) for key in _STATED}
         stated["assumptions"] = list(stated["assumptions"])
         wanted = {**stated, "run_key": run_key, "input_key": input_key}
-        return self.row is not None and {key: self.row[key] for key in wanted} == wanted
+        return self.stored is not None and {key: self.stored[key] for key in wanted} == wanted
 
 
 def _work(
@@ -113,8 +115,11 @@ def _work(
     *,
     upstream: Mapping[str, str],
     models: Mapping[str, str],
-    before: _Before,
+    found: _Found,
 ) -> TableWork:
+    def compute(making: Making) -> None:
+        found.built = _build(making, subset, selection, models=models)
+
     workers = {measure.name: measure.worker for measure in selection.measures if measure.worker}
     decides = {**selection.decides(), **{name: worker.version for name, worker in workers.items()}}
     if models:
@@ -125,11 +130,11 @@ def _work(
         reads=upstream,
         params={},
         decides={"stage": "curate", **decides, "reads": dict(upstream)},
-        is_done=before.is_of,
+        is_done=found.is_of,
         logged={"subset": subset.subset_id, **selection.decides(), "reads": dict(upstream)},
         lock=subset.subset_id,
         name=f"{subsets.TABLE.name} {subset.subset_id}",
-        compute=lambda making: _build(making, subset, selection, models=models),
+        compute=compute,
     )
 
 
@@ -169,7 +174,10 @@ def content_hash(members: DataFrame) -> str:
     return digest([row["n"], str(row["total"]), str(row["mixed"])])
 
 
-def _build(making: Making, subset: SubsetBuild, selection: Selection, *, models: Mapping[str, str]) -> None:
+def _build(
+    making: Making, subset: SubsetBuild, selection: Selection, *, models: Mapping[str, str]
+) -> dict[str, Any]:
+    """Write members, then the definition; returns its row."""
     tables, dataset, upstream = making.tables, making.dataset, making.work.reads
     versions = making.report.versions_read
     where = {"dataset": dataset, "subset_id": subset.subset_id}
@@ -206,6 +214,7 @@ def _build(making: Making, subset: SubsetBuild, selection: Selection, *, models:
         "input_key": making.input_key,
     }
     making.note(subsets.TABLE, [row], where=where)
+    return row
 
 
 def _of(subset: SubsetBuild, members: DataFrame) -> DataFrame:

@@ -28,7 +28,6 @@ from tests.notebooks import run_notebook
 PROFILED = tuple(
     name for stage in STAGES if stage.profiles for name in stage.writes if name != "stat_synthetic_text"
 )
-SPOTTED = {"samples", "images", "spotted_text"}
 SAMPLES = 24
 SHARDS = 3
 
@@ -60,10 +59,10 @@ def versions(warehouse: Path) -> dict[str, int]:
     return found
 
 
-def contents(warehouse: Path, spark) -> dict[str, list[object]]:
-    """Every row of every table, in a fixed order."""
+def contents(warehouse: Path, spark, names=PROFILED) -> dict[str, list[object]]:
+    """Every row of some tables, in a fixed order."""
     tables = {}
-    for name in PROFILED:
+    for name in names:
         frame = spark.read.format("delta").load(str(warehouse / name))
         tables[name] = sorted(
             json.dumps(row.asDict(recursive=True), sort_keys=True) for row in frame.collect()
@@ -331,26 +330,32 @@ def test_a_dry_run_of_another_clip_model_redoes_what_depends_on_it(warehouse, co
     assert planned["cluster"][3] == "new fit, after embed"
 
 
-@pytest.mark.parametrize("stage", ["embed", "spot_text", "remove_text"])
-def test_killed_in_the_middle_the_next_run_continues_to_the_same_rows(
-    stage, warehouse, corpus, spark, tmp_path
+@pytest.mark.parametrize(
+    ("stage", "table"), [("embed", "clip_embeddings"), ("remove_text", "text_removal_scores")]
+)
+def test_a_stage_killed_in_the_middle_continues_to_the_same_rows(
+    stage, table, warehouse, corpus, spark, tmp_path
 ):
-    table = {"embed": "clip_embeddings", "spot_text": "spotted_text", "remove_text": "text_removal_scores"}[
-        stage
-    ]
-    # What the stage reads is taken from the finished run: spotting once more would take most of the time.
-    made_anew = {"spot_text": PROFILED, "remove_text": (table,)}.get(stage, tuple(set(PROFILED) - SPOTTED))
+    # What the stage reads is taken from the finished run.
     folder = tmp_path / "warehouse"
-    if made_anew != PROFILED:
-        shutil.copytree(warehouse, folder)
-        for name in made_anew:
-            shutil.rmtree(folder / name)
-    small_chunks = (*arguments(corpus, folder, "ingest", stage), "--set", "runner.first_chunk=1")
-    kill_after_first_chunk([*PARROT, *map(str, small_chunks)], folder / table)
-    done = spark.read.format("delta").load(str(folder / table)).select("shard_id").distinct().count()
+    shutil.copytree(warehouse, folder)
+    shutil.rmtree(folder / table)
+    continues(stage, folder / table, corpus, spark, rest=(stage,))
+    assert contents(folder, spark, (table,)) == contents(warehouse, spark, (table,))
+
+
+def test_a_first_run_killed_in_the_middle_continues_to_the_same_rows(warehouse, corpus, spark, tmp_path):
+    continues("spot_text", tmp_path / "warehouse" / "spotted_text", corpus, spark, rest=())
+    assert contents(tmp_path / "warehouse", spark) == contents(warehouse, spark)
+
+
+def continues(stage, table, corpus, spark, *, rest):
+    """Kill a run in the middle of a stage; the stages that are run then take over what it has done."""
+    small_chunks = (*arguments(corpus, table.parent, "ingest", stage), "--set", "runner.first_chunk=1")
+    kill_after_first_chunk([*PARROT, *map(str, small_chunks)], table)
+    done = spark.read.format("delta").load(str(table)).select("shard_id").distinct().count()
     assert 0 < done < SHARDS
-    result = succeeding(*arguments(corpus, folder), run=parrot_here)
-    assert contents(folder, spark) == contents(warehouse, spark)
+    result = succeeding(*arguments(corpus, table.parent, *rest), run=parrot_here)
     (line,) = [line for line in result.stderr.splitlines() if line.split()[:1] == [stage]]
     assert f"{done} shard(s) were up to date" in line
 

@@ -16,7 +16,7 @@ from udfs import text_spotting
 from udfs.image_codec import DecodeLimits, decode
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "laion_like"
-MEMES = 12
+MEMES = 6
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the real test data in {DATA}")
 

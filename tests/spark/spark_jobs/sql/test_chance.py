@@ -24,6 +24,7 @@ def sample(number, caption, shown, **values):
     row |= {"caption_words": caption, "spotted_words": shown}
     row |= {"co_emb_words": common, "spotted_word_count": len(shown), "used_words": []}
     row["cotr"] = len(common) / len(caption) if caption else None
+    row["fuzzy_cotr"] = fuzzy(caption, shown) if caption else None
     row["image_type"] = "concurrent" if common else "text_not_concurrent" if shown else "no_text"
     return row | values
 
