@@ -104,7 +104,7 @@ def resolve(
 def _architecture_config(architecture: str) -> dict[str, Any]:
     import open_clip
 
-    _register_own_architectures()
+    register_architectures()
     config: dict[str, Any] | None = None
     if ":" not in architecture:  # hf-hub: and local-dir: would be looked up in the network and on disk
         config = open_clip.get_model_config(architecture)
@@ -118,7 +118,8 @@ def _architecture_config(architecture: str) -> dict[str, Any]:
     return config
 
 
-def _register_own_architectures() -> None:
+def register_architectures() -> None:
+    """Make open_clip know this project's architectures, so that it loads their checkpoints by name."""
     for entry in (resources.files("udfs") / "clip_architectures").iterdir():
         if entry.name.endswith(".json"):
             config = json.loads(entry.read_text(encoding="utf-8"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def test_a_matching_caption_beats_a_wrong_one_on_scenes_without_text(factory):
     scores = images @ model.embed_texts([one.caption for one in drawn]).T
     wins = np.diag(scores)[:, None] > scores
     assert wins.sum() / (60 * 59) >= 0.9
+
+
+def test_a_program_loads_it_as_the_card_says():
+    (program,) = re.findall(r"```python\n(.*?)```", CARD.read_text(encoding="utf-8"), flags=re.DOTALL)
+    asked = "\nprint(model.visual.output_dim, tuple(tokenizer(['a star']).shape))"
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program + asked],
+        cwd=CARD.parents[1], capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.stdout == "128 (1, 32)\n", ran.stderr
 
 
 def test_open_clip_loads_the_file_itself(factory):
