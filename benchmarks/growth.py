@@ -100,17 +100,15 @@ def main() -> None:
     settings = ("tracking.enabled=false", "session.driver_memory=4g", f"session.master=local[{cores},2]")
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        spark = None
         for rows in sorted(arguments.scales):
             place = Path(folder) / f"rows-{rows}"
             config = load_config(
                 options={"warehouse": str(place), "dataset": DATASET}, overrides=(*settings, *arguments.set)
             )
-            spark = spark or open_session(config.session)
+            spark = open_session(config.session)  # the same one for every scale
             found[rows] = run_stages(spark, config, rows)
             shutil.rmtree(place)
-        if spark is not None:
-            spark.stop()
+        spark.stop()
     record("growth", ratios_of(found), run=f"{cores} threads")
 
 

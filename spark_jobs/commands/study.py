@@ -17,7 +17,7 @@ from spark_jobs.config import RunConfig, load_config
 from spark_jobs.errors import ConfigError
 from spark_jobs.pipeline import select
 from spark_jobs.runner.progress import console, duration, output_console
-from spark_jobs.study.comparison import Compared, Number, compare
+from spark_jobs.study.comparison import Compared, Number, compare, measures_of
 from spark_jobs.study.definition import Cell, Study
 from spark_jobs.study.figure import draw
 from spark_jobs.warehouse.tables import Tables
@@ -264,7 +264,6 @@ def _write(compared: Sequence[Compared], run: StudyRun) -> None:
 
 
 def _table(compared: Sequence[Compared], study: Study, model: str) -> Table:
-    asked = {(one.metric, one.task): one.chance for one in compared}
     found = {(one.metric, one.task, one.subset): one for one in compared}
     table = Table(
         title=f"{study.study}, {model}: mean ± standard deviation over {len(study.seeds)} seeds; * differs from "
@@ -274,7 +273,7 @@ def _table(compared: Sequence[Compared], study: Study, model: str) -> Table:
     for subset in study.subsets:
         table.add_column(subset, justify="right")
     table.add_column("chance", justify="right")
-    for (metric, task), chance in asked.items():
+    for (metric, task), chance in measures_of(compared).items():
         cells = (_shown(found.get((metric, task, subset))) for subset in study.subsets)
         table.add_row(f"{metric}, {task}", *cells, "-" if chance is None else f"{chance:.3f}")
     return table

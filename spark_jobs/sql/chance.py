@@ -85,7 +85,7 @@ def _rate(words: str) -> str:
 
 
 def _other_fuzzy() -> Column:
-    """Fuzzy CoTR of exchanged captions; as SQL, two thirds of the statistic's time."""
+    """Fuzzy CoTR of exchanged captions. As SQL, with that of the own ones, the statistic took 200 µs a row; 140 so."""
     from pyspark.sql import functions as F
 
     from udfs.fuzzy_cotr_rows import fuzzy_cotr_rows

@@ -123,6 +123,11 @@ def compare(numbers: Iterable[Number], *, subsets: Sequence[str], baseline: str)
     return compared
 
 
+def measures_of(compared: Iterable[Compared]) -> dict[tuple[str, str], float | None]:
+    """Metric and task of each measure, in the order of `compare`, with its chance."""
+    return {(one.metric, one.task): one.chance for one in compared}
+
+
 def _p_values(
     by_subset: Mapping[str, Sequence[float]], others: Sequence[str], baseline: str
 ) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spark_jobs.study.comparison import Compared
+from spark_jobs.study.comparison import Compared, measures_of
 
 _COLUMNS = 3
 _PANEL_INCHES = (4.2, 2.4)
@@ -18,12 +18,12 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    panels = list(dict.fromkeys((one.metric, one.task) for one in compared))
+    panels = measures_of(compared)
     models = list(dict.fromkeys(one.model for one in compared))
     rows = -(-len(panels) // _COLUMNS)
     size = (_PANEL_INCHES[0] * _COLUMNS, _PANEL_INCHES[1] * rows + 0.6)
     figure, axes = plt.subplots(rows, _COLUMNS, figsize=size, squeeze=False, layout="constrained")
-    for axis, (metric, task) in zip(axes.flat, panels, strict=False):
+    for axis, ((metric, task), chance) in zip(axes.flat, panels.items(), strict=False):
         for number, model in enumerate(models):
             shown = [one for one in compared if (one.metric, one.task, one.model) == (metric, task, model)]
             axis.errorbar(
@@ -34,7 +34,7 @@ def draw(compared: Sequence[Compared], path: Path, *, subsets: Sequence[str], ti
                 capsize=3,
                 label=model,
             )
-        for chance in {one.chance for one in compared if (one.metric, one.task) == (metric, task)} - {None}:
+        if chance is not None:
             axis.axvline(chance, color="grey", linestyle="--", linewidth=0.8)
         axis.set_yticks(range(len(subsets)), subsets)
         axis.set_ylim(len(subsets) - 0.5, -0.5)

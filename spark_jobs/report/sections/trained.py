@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spark_jobs.report import formatting
-from spark_jobs.study.comparison import Compared, Number, compare
+from spark_jobs.study.comparison import Compared, Number, compare, measures_of
 
 
 def trained_views(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -36,7 +36,6 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         for row in rows
     }
     compared = compare(numbers.values(), subsets=subsets, baseline=subsets[0])
-    asked = {(one.metric, one.task): one.chance for one in compared}
     found = {(one.metric, one.task, one.subset): one for one in compared}
     seeds = {name: len({row["seed"] for row in rows if row["subset_id"] == name}) for name in subsets}
     return {
@@ -49,7 +48,7 @@ def _view(model: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
                 "cells": [_shown(found.get((metric, task, name))) for name in subsets],
                 "chance": _number(chance),
             }
-            for (metric, task), chance in asked.items()
+            for (metric, task), chance in measures_of(compared).items()
         ],
     }
 
