@@ -1,7 +1,7 @@
 """Java's archive of Spark's classes: with it a local session starts and answers in two thirds of the time.
 
 Java looks up each class in some 300 jars, checks it and lays it out in memory, at every start again: of the 25 s
-of a small `parrot sql` on a slow core 9 s. The first session writes what it has loaded when it ends
+of a small `parrot sql` on a slow core 9 s. The first session that runs stages writes what it has loaded when it ends
 (https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html); the next ones map it. Java itself passes by
 an archive that is of another Java or of other jars.
 """
@@ -25,24 +25,29 @@ def java_command() -> str | None:
     return str(Path(home) / "bin" / "java") if home else shutil.which("java")
 
 
-def class_archive_option(folder: Path) -> str | None:
+def class_archive_option(folder: Path, jars: tuple[Path, ...], *, may_write: bool) -> str | None:
     """Java's option that takes the archive, or that writes it at the session's end where there is none.
 
     Args:
         folder: Where archives lie.
+        jars: What is on the class path besides Spark's own jars.
+        may_write: Whether this session loads what others will need. An archive is written once: with that of one
+            `parrot sql` a demo took 122 s, with a demo's own 107 s (two cores).
 
     Returns:
-        None where there can be none: the folder cannot be written, or Spark's own configuration folder is on the
-        class path, which then holds more than jars.
+        None where there is none and none is written: not by this session, into no folder that cannot be written,
+        and not where Spark's own configuration folder is on the class path, which then holds more than jars.
     """
     import pyspark
 
     home = Path(pyspark.__file__).parent
     if "SPARK_CONF_DIR" in os.environ or "SPARK_HOME" in os.environ or (home / "conf").exists():
         return None
-    archive = folder / f"spark-classes-{_environment(home)}.jsa"
+    archive = folder / f"spark-classes-{_environment(home, jars)}.jsa"
     if _is_whole(archive):
         return f"-XX:SharedArchiveFile={archive}"
+    if not may_write:
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -54,9 +59,9 @@ def class_archive_option(folder: Path) -> str | None:
     return f"-XX:ArchiveClassesAtExit={archive}"
 
 
-def _environment(home: Path) -> str:
+def _environment(home: Path, jars: tuple[Path, ...]) -> str:
     """What an archive fits: this Java and these jars."""
-    parts = [Path(java_command() or "java").resolve(), home / "jars"]
+    parts = [Path(java_command() or "java").resolve(), home / "jars", *jars]
     return digest([[str(part), part.stat().st_mtime_ns if part.exists() else 0] for part in parts])
 
 

@@ -35,7 +35,7 @@ def run_selected(config: Any, stages: Any, *, dry_run: bool = False) -> None:
         if config.source is None and any(stage.needs_dataset for stage in stages):
             config = with_dataset(config)
         check(config, stages)
-        spark = open_session(config.session)
+        spark = open_session(config.session, runs_stages=not dry_run)
         if dry_run:
             from spark_jobs.commands.dry_run import print_plan
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_jobs.class_archive import class_archive_option
+from spark_jobs.delta_jars import PACKAGES, class_path_settings, known_jars, may_be_on_class_path, remember
 from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig, cache_folder
 
@@ -76,8 +77,13 @@ def log_file() -> Path:
     return Path(tempfile.gettempdir()) / f"parrot-spark-{os.getuid()}.log"
 
 
-def open_session(config: SessionConfig) -> SparkSession:
+def open_session(config: SessionConfig, *, runs_stages: bool = False) -> SparkSession:
     """Take the cluster's session, or start a local one with Delta.
+
+    Args:
+        config: Settings of a local one.
+        runs_stages: Whether it loads most of the classes that any session needs, so that it may leave Java's
+            archive of them for the next ones.
 
     Raises:
         WarehouseError: If a local session does not start (no Java, Delta's jars not to be had).
@@ -89,11 +95,10 @@ def open_session(config: SessionConfig) -> SparkSession:
         return active
     if on_cluster():
         return SparkSession.builder.getOrCreate()
-    return _local_session(config)
+    return _local_session(config, runs_stages=runs_stages)
 
 
-def _local_session(config: SessionConfig) -> SparkSession:
-    from delta import configure_spark_with_delta_pip
+def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
     from pyspark.sql import SparkSession
 
     # PySpark turns timestamps into local time whatever the session's time zone is.
@@ -102,9 +107,15 @@ def _local_session(config: SessionConfig) -> SparkSession:
     # Workers would otherwise start the system's Python, which lacks our packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("parrot").master(config.master)
+    on_class_path = may_be_on_class_path(config.master, config.spark)
+    jars = known_jars(cache_folder()) if on_class_path else ()
     settings = {
         **_LOCAL_SETTINGS,
-        "spark.driver.extraJavaOptions": _java_options(),
+        **(class_path_settings(jars) if jars else {}),
+        # A session that fetches Delta leaves no archive: the next one's class path is another.
+        "spark.driver.extraJavaOptions": _java_options(
+            jars, may_write_archive=runs_stages and (bool(jars) or not on_class_path)
+        ),
         **_catalog_folder(config),
         "spark.driver.memory": config.driver_memory,
         "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
@@ -115,7 +126,9 @@ def _local_session(config: SessionConfig) -> SparkSession:
         builder = builder.config(key, value)
     try:
         with _one_start_at_a_time(), _quiet_jvm():
-            session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
+            session = (builder if jars else _with_delta_fetched(builder, config)).getOrCreate()
+            if on_class_path and not jars:
+                remember(cache_folder(), session.sparkContext.getConf().get("spark.jars", ""))
     except Exception as error:
         raise WarehouseError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
@@ -136,8 +149,17 @@ def _leave_query_errors_to_us() -> None:
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _java_options() -> str:
-    archive = class_archive_option(cache_folder())
+def _with_delta_fetched(builder: SparkSession.Builder, config: SessionConfig) -> SparkSession.Builder:
+    """Have Spark fetch Delta's jars and those of the user's own packages."""
+    from delta import configure_spark_with_delta_pip
+
+    others = [name.strip() for name in config.spark.get(PACKAGES, "").split(",") if name.strip()]
+    fetching: SparkSession.Builder = configure_spark_with_delta_pip(builder, extra_packages=others)
+    return fetching
+
+
+def _java_options(jars: tuple[Path, ...], *, may_write_archive: bool) -> str:
+    archive = class_archive_option(cache_folder(), jars, may_write=may_write_archive)
     return f"{_JAVA_OPTIONS} {archive}" if archive else _JAVA_OPTIONS
 
 

@@ -42,7 +42,7 @@ def run_demo(to: Path, *, samples: int, overrides: tuple[str, ...]) -> None:
     config = demo_config(to, source=str(corpus.webdataset), overrides=overrides)
     stages = select([])
     check(config, stages)
-    spark = open_session(config.session)
+    spark = open_session(config.session, runs_stages=True)
     run_stages(spark, config, stages)
     console.print(render(compare(read_truth(corpus.truth), _measured(spark, config))))
     console.print(

@@ -1,0 +1,83 @@
+"""Delta's jars: when a session may have them on its class path, and which ones it remembers."""
+
+from __future__ import annotations
+
+import pyspark
+import pytest
+
+from spark_jobs import delta_jars
+from spark_jobs.delta_jars import class_path_settings, known_jars, may_be_on_class_path, remember
+
+
+@pytest.fixture
+def ivy(tmp_path, monkeypatch):
+    """Jars as Ivy names them; Spark has one of them itself."""
+    spark = tmp_path / "pyspark" / "__init__.py"
+    (spark.parent / "jars").mkdir(parents=True)
+    (spark.parent / "jars" / "antlr4-runtime-4.13.1.jar").touch()
+    monkeypatch.setattr(pyspark, "__file__", str(spark))
+    folder = tmp_path / "ivy jars"
+    folder.mkdir()
+    names = (
+        "io.delta_delta-spark_2.13-4.0.1.jar",
+        "io.delta_delta-storage-4.0.1.jar",
+        "org.antlr_antlr4-runtime-4.13.1.jar",
+    )
+    for name in names:
+        (folder / name).touch()
+    return [folder / name for name in names]
+
+
+def uris(jars):
+    return ",".join(jar.as_uri() for jar in jars)
+
+
+def test_what_a_session_fetched_is_known_to_the_next_without_what_spark_has_itself(tmp_path, ivy):
+    cache = tmp_path / "new" / "cache"
+    assert known_jars(cache) == ()
+    remember(cache, uris(ivy))
+    assert known_jars(cache) == tuple(ivy[:2])
+    assert class_path_settings(ivy[:2]) == {"spark.driver.extraClassPath": f"{ivy[0]}:{ivy[1]}"}
+
+
+def test_a_jar_that_is_gone_is_fetched_again(tmp_path, ivy):
+    remember(tmp_path / "cache", uris(ivy))
+    ivy[1].unlink()
+    assert known_jars(tmp_path / "cache") == ()
+
+
+def test_of_another_delta_nothing_is_known(tmp_path, ivy, monkeypatch):
+    remember(tmp_path / "cache", uris(ivy))
+    monkeypatch.setattr(delta_jars.importlib.metadata, "version", lambda name: "99.0")
+    assert known_jars(tmp_path / "cache") == ()
+
+
+@pytest.mark.parametrize(
+    "jars", ["", "s3://bucket/io.delta_delta-spark.jar", "file:/ivy/a:b.jar", "file:/ivy/*.jar"]
+)
+def test_what_cannot_be_on_a_class_path_is_not_remembered(tmp_path, ivy, jars):
+    remember(tmp_path / "cache", jars)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_place_nothing_is_remembered(tmp_path, ivy):
+    (tmp_path / "a file").touch()
+    remember(tmp_path / "a file" / "cache", uris(ivy))
+    assert known_jars(tmp_path / "a file" / "cache") == ()
+
+
+@pytest.mark.parametrize(
+    ("master", "settings", "may"),
+    [
+        ("local[*,2]", {}, True),
+        ("local", {"spark.sql.ansi.enabled": "true"}, True),
+        ("local-cluster[2,1,1024]", {}, False),
+        ("spark://host:7077", {}, False),
+        ("local[2]", {"spark.jars.packages": "org.apache.hadoop:hadoop-aws:3.4.1"}, False),
+        ("local[2]", {"spark.driver.extraClassPath": "/mine.jar"}, False),
+        ("local[2]", {"spark.jars": "/mine.jar"}, False),
+        ("local[2]", {"spark.jars.ivySettings": "/mirror.xml"}, False),
+    ],
+)
+def test_who_has_them_on_the_class_path(master, settings, may):
+    assert may_be_on_class_path(master, settings) is may
