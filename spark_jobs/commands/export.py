@@ -11,6 +11,7 @@ from spark_jobs.errors import ConfigError
 from spark_jobs.export.base import Settings
 from spark_jobs.export.formats import FORMATS
 from spark_jobs.export.job import Export, Outcome, run_export
+from spark_jobs.query_compilation import fitted_to_size
 from spark_jobs.runner.progress import console
 from spark_jobs.warehouse.tables import Tables
 from udfs.names import did_you_mean
@@ -90,7 +91,9 @@ def export_subset(spark: SparkSession, config: RunConfig, export: Export) -> Out
         SessionError: If the session takes only queries.
     """
     require_workers(spark, "parrot export")
-    outcome = run_export(Tables(spark, config.warehouse), export)
+    tables = Tables(spark, config.warehouse)
+    with fitted_to_size(tables, config.session):
+        outcome = run_export(tables, export)
     made = outcome.manifest
     size = sum(file.bytes for file in made.files)
     state = f"{_files(outcome.written)} written" if outcome.written else "up to date"

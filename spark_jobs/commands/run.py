@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from schemas import TABLES
@@ -13,6 +13,7 @@ from spark_jobs.access_mode import require_workers
 from spark_jobs.clip_models import refuse_mixed_models
 from spark_jobs.dataset_input import DatasetInput
 from spark_jobs.pipeline import Stage
+from spark_jobs.query_compilation import fitted_to_size
 from spark_jobs.runner.progress import console
 from spark_jobs.runner.run_log import run_id
 from spark_jobs.runner.stage import Situation
@@ -80,25 +81,40 @@ def run_stages(
     Raises:
         SessionError: If a stage writes a table, and the session takes only queries.
     """
-    reports = []
     for stage in stages:
         if stage.writes:
             require_workers(spark, f"stage {stage.name}")
-    check_ready(Tables(spark, config.warehouse), config, stages)
+    tables = Tables(spark, config.warehouse)
+    with fitted_to_size(tables, config.session) as fit_to_size:
+        check_ready(tables, config, stages)
+        return _run(tables, config, stages, tags=tags or {}, fit_to_size=fit_to_size)
+
+
+def _run(
+    tables: Tables,
+    config: RunConfig,
+    stages: list[Stage],
+    *,
+    tags: Mapping[str, object],
+    fit_to_size: Callable[[], None],
+) -> list[StageReport]:
+    reports = []
     with tracking.parent_run(config, f"parrot run {config.dataset or ''}".strip(), _params(config, stages)):
-        tracking.tags(tags or {})
+        tracking.tags(tags)
         tracking.headline({}, tags=_tags(config))
         for stage in stages:
             with tracking.stage_run(stage.name):
                 tracking.params(_stage_params(config, stage))
-                report = load_stage(stage.name).run(spark, config)
+                report = load_stage(stage.name).run(tables.spark, config)
                 _track(report)
-                _track_inputs(Tables(spark, config.warehouse), report)
+                _track_inputs(tables, report)
             say(report)
             reports.append(report)
+            if stage.name == "ingest":
+                fit_to_size()
         tracking.metrics({f"{report.stage} seconds": report.seconds for report in reports})
         tracking.headline(headline_of(reports), tags={})
-        publish_views(Tables(spark, config.warehouse))
+        publish_views(tables)
     return reports
 
 
