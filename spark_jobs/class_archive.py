@@ -25,6 +25,21 @@ def java_command() -> str | None:
     return str(Path(home) / "bin" / "java") if home else shutil.which("java")
 
 
+def pyspark_home() -> Path:
+    """PySpark's folder, which holds Spark's jars."""
+    import pyspark
+
+    return Path(pyspark.__file__).parent
+
+
+def has_own_configuration() -> bool:
+    """Whether the user has configured Spark outside of parrot, by files that may say something of the class path."""
+    return (
+        any(name in os.environ for name in ("SPARK_CONF_DIR", "SPARK_HOME"))
+        or (pyspark_home() / "conf").exists()
+    )
+
+
 def class_archive_option(folder: Path, jars: tuple[Path, ...], *, may_write: bool) -> str | None:
     """Java's option that takes the archive, or that writes it at the session's end where there is none.
 
@@ -38,12 +53,9 @@ def class_archive_option(folder: Path, jars: tuple[Path, ...], *, may_write: boo
         None where there is none and none is written: not by this session, into no folder that cannot be written,
         and not where Spark's own configuration folder is on the class path, which then holds more than jars.
     """
-    import pyspark
-
-    home = Path(pyspark.__file__).parent
-    if "SPARK_CONF_DIR" in os.environ or "SPARK_HOME" in os.environ or (home / "conf").exists():
+    if has_own_configuration():
         return None
-    archive = folder / f"spark-classes-{_environment(home, jars)}.jsa"
+    archive = folder / f"spark-classes-{_environment(pyspark_home(), jars)}.jsa"
     if _is_whole(archive):
         return f"-XX:SharedArchiveFile={archive}"
     if not may_write:

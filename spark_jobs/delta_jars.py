@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from spark_jobs.class_archive import has_own_configuration, pyspark_home
 from spark_jobs.warehouse.digest import digest
 
 PACKAGES = "spark.jars.packages"
@@ -32,7 +33,7 @@ def may_be_on_class_path(master: str, settings: Mapping[str, str]) -> bool:
     A Spark cluster's workers, `local-cluster` among them, get jars from the driver only as packages.
     """
     one_process = master == "local" or master.startswith("local[")
-    return one_process and not any(name in settings for name in _OF_THE_USER)
+    return one_process and not has_own_configuration() and not any(name in settings for name in _OF_THE_USER)
 
 
 def known_jars(folder: Path) -> tuple[Path, ...]:
@@ -71,15 +72,9 @@ def remember(folder: Path, spark_jars: str) -> None:
 
 def _is_sparks_own(name: str) -> bool:
     """Whether Spark's folder has this jar; Ivy's name for it begins with its organisation."""
-    return (_sparks_jars() / name.partition("_")[2]).is_file()
-
-
-def _sparks_jars() -> Path:
-    import pyspark
-
-    return Path(pyspark.__file__).parent / "jars"
+    return (pyspark_home() / "jars" / name.partition("_")[2]).is_file()
 
 
 def _list(folder: Path) -> Path:
     versions = [importlib.metadata.version(name) for name in ("delta-spark", "pyspark")]
-    return folder / f"delta-jars-{digest([str(_sparks_jars()), *versions])}.txt"
+    return folder / f"delta-jars-{digest([str(pyspark_home()), *versions])}.txt"

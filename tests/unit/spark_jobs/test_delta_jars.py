@@ -9,6 +9,12 @@ from spark_jobs import delta_jars
 from spark_jobs.delta_jars import class_path_settings, known_jars, may_be_on_class_path, remember
 
 
+@pytest.fixture(autouse=True)
+def pysparks_own_settings(monkeypatch):
+    for name in ("SPARK_CONF_DIR", "SPARK_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def ivy(tmp_path, monkeypatch):
     """Jars as Ivy names them; Spark has one of them itself."""
@@ -81,3 +87,8 @@ def test_without_a_place_nothing_is_remembered(tmp_path, ivy):
 )
 def test_who_has_them_on_the_class_path(master, settings, may):
     assert may_be_on_class_path(master, settings) is may
+
+
+def test_a_class_path_of_the_users_own_files_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    assert not may_be_on_class_path("local[2]", {})

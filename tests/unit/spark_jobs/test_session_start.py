@@ -21,6 +21,8 @@ from spark_jobs.session import open_session
 def no_jars_known(tmp_path, monkeypatch):
     """Sessions that fetch Delta."""
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("SPARK_CONF_DIR", "SPARK_HOME"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def session_with(jars=""):
