@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_jobs.class_archive import class_archive_option
-from spark_jobs.delta_jars import PACKAGES, class_path_settings, known_jars, may_be_on_class_path, remember
+from spark_jobs.delta_jars import PACKAGES, class_path_settings, fetch, known_jars, may_be_on_class_path
 from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig, cache_folder
 
@@ -107,15 +107,11 @@ def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
     # Workers would otherwise start the system's Python, which lacks our packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("parrot").master(config.master)
-    on_class_path = may_be_on_class_path(config.master, config.spark)
-    jars = known_jars(cache_folder()) if on_class_path else ()
+    jars = _delta_jars(config)
     settings = {
         **_LOCAL_SETTINGS,
         **(class_path_settings(jars) if jars else {}),
-        # A session that fetches Delta leaves no archive: the next one's class path is another.
-        "spark.driver.extraJavaOptions": _java_options(
-            jars, may_write_archive=runs_stages and (bool(jars) or not on_class_path)
-        ),
+        "spark.driver.extraJavaOptions": _java_options(jars, may_write_archive=runs_stages),
         **_catalog_folder(config),
         "spark.driver.memory": config.driver_memory,
         "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
@@ -127,8 +123,6 @@ def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
     try:
         with _one_start_at_a_time(), _quiet_jvm():
             session = (builder if jars else _with_delta_fetched(builder, config)).getOrCreate()
-            if on_class_path and not jars:
-                remember(cache_folder(), session.sparkContext.getConf().get("spark.jars", ""))
     except Exception as error:
         raise WarehouseError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
@@ -147,6 +141,18 @@ def _leave_query_errors_to_us() -> None:
 
         for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _delta_jars(config: SessionConfig) -> tuple[Path, ...]:
+    """What the session has on its class path; empty where Spark has to fetch Delta for it."""
+    if not may_be_on_class_path(config.master, config.spark):
+        return ()
+    with _one_start_at_a_time():
+        known = known_jars(cache_folder())
+        if known:
+            return known
+        with log_file().open("ab") as log:
+            return fetch(cache_folder(), log=log)
 
 
 def _with_delta_fetched(builder: SparkSession.Builder, config: SessionConfig) -> SparkSession.Builder:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pyspark
 import pytest
 
 from spark_jobs import delta_jars
-from spark_jobs.delta_jars import class_path_settings, known_jars, may_be_on_class_path, remember
+from spark_jobs.delta_jars import class_path_settings, fetch, known_jars, may_be_on_class_path, usable_jars
 
 
 @pytest.fixture(autouse=True)
@@ -38,37 +40,63 @@ def uris(jars):
     return ",".join(jar.as_uri() for jar in jars)
 
 
-def test_what_a_session_fetched_is_known_to_the_next_without_what_spark_has_itself(tmp_path, ivy):
+@pytest.fixture
+def fetched(monkeypatch):
+    """Has the other process say what it is given, after Spark's own output, and counts how often it ran."""
+    runs = []
+
+    def answering(said, code=0):
+        def run(command, **kwargs):
+            runs.append(command)
+            return subprocess.CompletedProcess(command, code, stdout=f"Ivy says\n{said}\n")
+
+        monkeypatch.setattr(delta_jars.subprocess, "run", run)
+        return runs
+
+    return answering
+
+
+def test_what_was_fetched_is_known_to_the_next_session_without_what_spark_has_itself(tmp_path, ivy, fetched):
     cache = tmp_path / "new" / "cache"
+    fetched(uris(ivy))
     assert known_jars(cache) == ()
-    remember(cache, uris(ivy))
+    assert fetch(cache, log=None) == tuple(ivy[:2])
     assert known_jars(cache) == tuple(ivy[:2])
     assert class_path_settings(ivy[:2]) == {"spark.driver.extraClassPath": f"{ivy[0]}:{ivy[1]}"}
 
 
-def test_a_jar_that_is_gone_is_fetched_again(tmp_path, ivy):
-    remember(tmp_path / "cache", uris(ivy))
+def test_a_jar_that_is_gone_is_fetched_again(tmp_path, ivy, fetched):
+    fetched(uris(ivy))
+    fetch(tmp_path / "cache", log=None)
     ivy[1].unlink()
     assert known_jars(tmp_path / "cache") == ()
 
 
-def test_of_another_delta_nothing_is_known(tmp_path, ivy, monkeypatch):
-    remember(tmp_path / "cache", uris(ivy))
+def test_of_another_delta_nothing_is_known(tmp_path, ivy, fetched, monkeypatch):
+    fetched(uris(ivy))
+    fetch(tmp_path / "cache", log=None)
     monkeypatch.setattr(delta_jars.importlib.metadata, "version", lambda name: "99.0")
     assert known_jars(tmp_path / "cache") == ()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_session_that_fetches_nothing_leaves_nothing(tmp_path, ivy, fetched, code):
+    fetched(uris(ivy) if code else "", code)
+    assert fetch(tmp_path / "cache", log=None) == ()
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(
     "jars", ["", "s3://bucket/io.delta_delta-spark.jar", "file:/ivy/a:b.jar", "file:/ivy/*.jar"]
 )
-def test_what_cannot_be_on_a_class_path_is_not_remembered(tmp_path, ivy, jars):
-    remember(tmp_path / "cache", jars)
-    assert not (tmp_path / "cache").exists()
+def test_what_cannot_be_on_a_class_path(ivy, jars):
+    assert usable_jars(jars) == ()
 
 
-def test_without_a_place_nothing_is_remembered(tmp_path, ivy):
+def test_without_a_place_they_are_taken_all_the_same(tmp_path, ivy, fetched):
     (tmp_path / "a file").touch()
-    remember(tmp_path / "a file" / "cache", uris(ivy))
+    fetched(uris(ivy))
+    assert fetch(tmp_path / "a file" / "cache", log=None) == tuple(ivy[:2])
     assert known_jars(tmp_path / "a file" / "cache") == ()
 
 

@@ -19,34 +19,31 @@ from spark_jobs.session import open_session
 
 @pytest.fixture(autouse=True)
 def no_jars_known(tmp_path, monkeypatch):
-    """Sessions that fetch Delta."""
+    """Sessions that have Delta fetched themselves: no other process did."""
+    monkeypatch.setattr("spark_jobs.session.fetch", lambda folder, *, log: ())
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("SPARK_CONF_DIR", "SPARK_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 
-def session_with(jars=""):
-    """A session whose `spark.jars` are these."""
-    conf = SimpleNamespace(get=lambda name, default: {"spark.jars": jars}.get(name, default))
-    context = SimpleNamespace(setLogLevel=lambda level: None, getConf=lambda: conf)
-    return SimpleNamespace(sparkContext=context)
+def session():
+    return SimpleNamespace(sparkContext=SimpleNamespace(setLogLevel=lambda level: None))
 
 
 @pytest.fixture
 def started(monkeypatch):
-    """What the sessions of a test were started with: one entry each, of Spark's settings and further packages."""
+    """What the sessions of a test were started with: of each, Spark's settings and the packages fetched with Delta."""
     starts = []
-    jars = []
 
     class Builder(SparkSession.Builder):
         def getOrCreate(self):
             starts.append((dict(self._options), None))
-            return session_with()
+            return session()
 
     def fetching(builder, extra_packages):
         def get():
             starts.append((dict(builder._options), extra_packages))
-            return session_with(",".join(jars))
+            return session()
 
         return SimpleNamespace(getOrCreate=get)
 
@@ -54,7 +51,7 @@ def started(monkeypatch):
     monkeypatch.setattr(SparkSession, "builder", Builder())
     # Another test's session may run in this process: it would be taken instead of one started.
     monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
-    return SimpleNamespace(starts=starts, jars=jars)
+    return starts
 
 
 def test_sessions_start_one_after_the_other(monkeypatch):
@@ -67,7 +64,7 @@ def test_sessions_start_one_after_the_other(monkeypatch):
             most.append(len(running))
             time.sleep(0.1)
             running.pop()
-            return session_with()
+            return session()
 
     monkeypatch.setattr(delta, "configure_spark_with_delta_pip", lambda builder, extra_packages: Session())
     with ThreadPoolExecutor(3) as pool:
@@ -86,7 +83,7 @@ def test_sessions_start_one_after_the_other(monkeypatch):
 def test_sparks_own_tables_do_not_lie_in_the_working_directory(spark, keeps, started):
     """Of a catalog that outlives the session they stay where they are."""
     open_session(SessionConfig(spark=spark))
-    ((found, _),) = started.starts
+    ((found, _),) = started
     folder = found.get("spark.sql.warehouse.dir")
     if keeps:
         assert folder == spark.get("spark.sql.warehouse.dir")
@@ -94,21 +91,19 @@ def test_sparks_own_tables_do_not_lie_in_the_working_directory(spark, keeps, sta
         assert Path(folder).parent == Path(tempfile.gettempdir())
 
 
-def test_delta_is_fetched_once_and_then_on_the_class_path(started, tmp_path):
-    jar = tmp_path / "io.delta_delta-spark.jar"
-    jar.touch()
-    started.jars.append(jar.as_uri())
-    for _ in range(2):
-        SparkSession.builder._options.clear()
-        open_session(SessionConfig())
-    (first, packages), (second, fetched) = started.starts
-    assert "spark.driver.extraClassPath" not in first
-    assert packages == []
-    assert second["spark.driver.extraClassPath"] == str(jar)
-    assert fetched is None
+@pytest.mark.parametrize("known", [True, False])
+def test_delta_is_on_the_class_path_where_another_process_fetched_it(known, started, monkeypatch):
+    where = "spark_jobs.session.known_jars" if known else "spark_jobs.session.fetch"
+    monkeypatch.setattr(where, lambda folder, **of: (Path("/ivy/delta.jar"),))
+    open_session(SessionConfig())
+    ((settings, packages),) = started
+    assert settings["spark.driver.extraClassPath"] == "/ivy/delta.jar"
+    assert packages is None
 
 
-def test_the_users_packages_are_fetched_beside_delta(started):
-    open_session(SessionConfig(spark={"spark.jars.packages": "org.apache.hadoop:hadoop-aws:3.4.1, a:b:1"}))
-    ((_, packages),) = started.starts
-    assert packages == ["org.apache.hadoop:hadoop-aws:3.4.1", "a:b:1"]
+@pytest.mark.parametrize("fetched", ["", "org.apache.hadoop:hadoop-aws:3.4.1, a:b:1"])
+def test_otherwise_it_is_fetched_beside_the_users_packages(fetched, started):
+    open_session(SessionConfig(spark={"spark.jars.packages": fetched} if fetched else {}))
+    ((settings, packages),) = started
+    assert packages == (["org.apache.hadoop:hadoop-aws:3.4.1", "a:b:1"] if fetched else [])
+    assert "spark.driver.extraClassPath" not in settings
