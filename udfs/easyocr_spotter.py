@@ -134,7 +134,9 @@ def load_reader(
     import easyocr
     import torch
 
-    with without_library_warnings():
+    from udfs.skipped_init import SkippedInit
+
+    with without_library_warnings(), SkippedInit():
         reader = easyocr.Reader(
             list(languages),
             gpu=torch.cuda.is_available() if device is None else device == "cuda",

@@ -1,0 +1,30 @@
+"""Networks whose weights come from a file: built without drawing random ones first, which is most of their loading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+
+class SkippedInit(TorchFunctionMode):  # type: ignore[misc]
+    """Inside, what `torch.nn.init` would draw is left as it is in memory: what no file fills afterwards is undefined.
+
+    EasyOCR builds all of VGG-16 to keep its convolutions: of the 2.6 s of CPU that a worker took to load its models,
+    2.1 went into random numbers, most of them for layers that are thrown away. A mode is PyTorch's own means
+    (https://docs.pytorch.org/docs/stable/notes/extending.html#extending-all-torch-api-with-modes).
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call what is not an initialisation; of one, return its tensor."""
+        given = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
