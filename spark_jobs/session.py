@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_jobs.class_archive import class_archive_option
+from spark_jobs.class_archive import class_archive_option, has_own_configuration
 from spark_jobs.delta_jars import PACKAGES, class_path_settings, fetch, known_jars, may_be_on_class_path
 from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig, cache_folder
@@ -112,6 +112,7 @@ def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
         **_LOCAL_SETTINGS,
         **(class_path_settings(jars) if jars else {}),
         "spark.driver.extraJavaOptions": _java_options(jars, may_write_archive=runs_stages),
+        **_workers(),
         **_catalog_folder(config),
         "spark.driver.memory": config.driver_memory,
         "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
@@ -141,6 +142,12 @@ def _leave_query_errors_to_us() -> None:
 
         for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _workers() -> dict[str, str]:
+    """Workers of PySpark as it is installed here, where it is this Python that they run."""
+    is_ours = os.environ["PYSPARK_PYTHON"] == sys.executable and not has_own_configuration()
+    return {"spark.python.daemon.module": "udfs.python_daemon"} if is_ours else {}
 
 
 def _delta_jars(config: SessionConfig) -> tuple[Path, ...]:
