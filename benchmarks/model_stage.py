@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.batch_function import drawn_from, embed_task, rows_of, run_all
 from benchmarks.results import Ratio, record
-from benchmarks.stage_run import dataset_to_embed, start_all
+from benchmarks.stage_run import dataset_to_embed, session_of, start_all
 from benchmarks.timing import Seconds, timed
 
 if TYPE_CHECKING:
@@ -58,24 +58,22 @@ def measure(arguments: argparse.Namespace) -> tuple[Seconds, Seconds, dict[str, 
             arguments.cores, initializer=start, initargs=(arguments.model, root / "weights")
         ) as pool:
             start_all(pool, arguments.cores)
-            from spark_jobs.session import open_session
             from spark_jobs.stages import embed, ingest
 
             warm = dataset_to_embed(
                 root, "warm", images[: arguments.batch * arguments.cores], arguments=arguments
             )
             config = dataset_to_embed(root, "all", images, arguments=arguments)
-            spark = open_session(config.session)
-            for each in (warm, config):
-                ingest.run(spark, each)
             slices = [batches[first : first + 4] for first in range(0, len(batches), 4)]
             half = len(slices) // 2
-            loop = timed(lambda: sum(pool.map(run_slice, slices[:half])))[1]
-            embed.run(spark, warm)  # right before: Spark ends workers that idle for a minute
-            report, stage = timed(lambda: embed.run(spark, config))
-            loop += timed(lambda: sum(pool.map(run_slice, slices[half:])))[1]
+            with session_of(config) as spark:
+                for each in (warm, config):
+                    ingest.run(spark, each)
+                loop = timed(lambda: sum(pool.map(run_slice, slices[:half])))[1]
+                embed.run(spark, warm)  # right before: Spark ends workers that idle for a minute
+                report, stage = timed(lambda: embed.run(spark, config))
+                loop += timed(lambda: sum(pool.map(run_slice, slices[half:])))[1]
             assert (report.rows, report.failed) == (len(images), 0), report
-            spark.stop()
     return loop, stage, report.phase_seconds
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,23 @@ from typing import TYPE_CHECKING
 from tests.builders import Pair, write_shard
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from benchmarks.spotting_quality import TrueImage
     from spark_jobs.config import RunConfig
+
+
+@contextlib.contextmanager
+def session_of(config: RunConfig) -> Iterator[SparkSession]:
+    """A session as `parrot run` has it over a warehouse that is still empty."""
+    from spark_jobs.query_compilation import fitted_to_size
+    from spark_jobs.session import open_session
+    from spark_jobs.warehouse.tables import Tables
+
+    spark = open_session(config.session)
+    with fitted_to_size(Tables(spark, config.warehouse), config.session):
+        yield spark
+    spark.stop()
 
 
 def start_all(pool: ProcessPoolExecutor, processes: int) -> None:

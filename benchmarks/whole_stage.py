@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.fast_spotting import KINDS, interleaved
 from benchmarks.results import Ratio, record
 from benchmarks.spotting_quality import DATA, TrueImage, plain_reader, recall_precision, tokens
-from benchmarks.stage_run import start_all, stored_dataset
+from benchmarks.stage_run import session_of, start_all, stored_dataset
 from benchmarks.timing import Seconds, timed
 from tests.builders import Pair
 
@@ -109,7 +109,6 @@ def as_stage(spark: Any, config: RunConfig, spotter: str) -> Outcome:
 
 def measure(images: Sequence[TrueImage], arguments: argparse.Namespace) -> dict[str, Outcome]:
     """Both sides, in turn: half of the loop, the stages, the other half."""
-    from spark_jobs.session import open_session
     from spark_jobs.stages import ingest
 
     half = len(images) // 2
@@ -120,18 +119,17 @@ def measure(images: Sequence[TrueImage], arguments: argparse.Namespace) -> dict[
         start_all(pool, arguments.cores)
         root = Path(folder)
         config = configured(root, "images", images, arguments)
-        spark = open_session(config.session)
-        ingest.run(spark, config)
-        # Each worker loads each spotter before it counts; other images, so nothing of the dataset is done.
-        warm = configured(root, "warm", images[: 4 * arguments.cores], arguments)
-        ingest.run(spark, warm)
-        first = as_loop(pool, images[:half], root)
-        found = {}
-        for spotter in arguments.spotters:
-            as_stage(spark, warm, spotter)
-            found[spotter] = as_stage(spark, config, spotter)
-        second = as_loop(pool, images[half:], root)
-        spark.stop()
+        with session_of(config) as spark:
+            ingest.run(spark, config)
+            # Each worker loads each spotter before it counts; other images, so nothing of the dataset is done.
+            warm = configured(root, "warm", images[: 4 * arguments.cores], arguments)
+            ingest.run(spark, warm)
+            first = as_loop(pool, images[:half], root)
+            found = {}
+            for spotter in arguments.spotters:
+                as_stage(spark, warm, spotter)
+                found[spotter] = as_stage(spark, config, spotter)
+            second = as_loop(pool, images[half:], root)
     loop = Outcome(first.seconds + second.seconds, first.texts | second.texts, {})
     return {"readtext loop": loop, **found}
 
