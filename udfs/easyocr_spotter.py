@@ -134,9 +134,9 @@ def load_reader(
     import easyocr
     import torch
 
-    from udfs.skipped_init import SkippedInit
+    from udfs.skipped_init import skipped_init
 
-    with without_library_warnings(), SkippedInit():
+    with without_library_warnings(), skipped_init():
         reader = easyocr.Reader(
             list(languages),
             gpu=torch.cuda.is_available() if device is None else device == "cuda",

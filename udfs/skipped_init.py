@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
-from torch.overrides import TorchFunctionMode
 
-
-class SkippedInit(TorchFunctionMode):  # type: ignore[misc]
+def skipped_init() -> AbstractContextManager[Any]:
     """Inside, what `torch.nn.init` would draw is left as it is in memory: what no file fills afterwards is undefined.
 
     EasyOCR builds all of VGG-16 to keep its convolutions: of the 2.6 s of CPU that a worker took to load its models,
     2.1 went into random numbers, most of them for layers that are thrown away. A mode is PyTorch's own means
     (https://docs.pytorch.org/docs/stable/notes/extending.html#extending-all-torch-api-with-modes).
     """
+    from torch.overrides import TorchFunctionMode
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Call what is not an initialisation; of one, return its tensor."""
-        given = kwargs or {}
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return given["tensor"] if "tensor" in given else args[0]
-        return func(*args, **given)
+    class SkippedInit(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, func: Callable[..., Any], _types: Any, *given: Any) -> Any:
+            args = given[0] if given else ()
+            named = (given[1] if len(given) > 1 else None) or {}
+            if getattr(func, "__module__", None) == "torch.nn.init":
+                return named["tensor"] if "tensor" in named else args[0]
+            return func(*args, **named)
+
+    mode: AbstractContextManager[Any] = SkippedInit()
+    return mode

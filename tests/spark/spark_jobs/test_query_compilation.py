@@ -59,19 +59,13 @@ def test_interpreted_and_compiled_queries_have_the_same_rows(spark, config, sett
     put_samples(tables, 2)
 
     def found():
-        frame = tables.read(samples.TABLE)
-        return sorted(frame.groupBy("dataset", "status").count().collect()), "WholeStage" in plan_of(frame)
+        return tables.read(samples.TABLE).groupBy("dataset", "status").count().collect()
 
     with fitted_to_size(tables, SessionConfig()):
-        rows, _ = interpreted = found()
-    compiled = found()
-    assert rows == [("test", "ok", 2)]
-    assert (interpreted[0], interpreted[1], compiled[1]) == (compiled[0], False, True)
-
-
-def plan_of(frame):
-    plan = frame.groupBy("dataset").count()._jdf.queryExecution().executedPlan()
-    return plan.getClass().getName()
+        assert settings() == INTERPRETED
+        interpreted = found()
+    assert settings() == COMPILED
+    assert interpreted == found() == [("test", "ok", 2)]
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from udfs import easyocr_spotter
-from udfs.skipped_init import SkippedInit
+from udfs.skipped_init import skipped_init
 
 
 def test_easyocrs_networks_hold_the_same_numbers_as_when_easyocr_builds_them():
@@ -36,7 +36,7 @@ def test_easyocrs_networks_hold_the_same_numbers_as_when_easyocr_builds_them():
 @pytest.mark.parametrize("by_name", [True, False])
 def test_only_initialisation_is_left_out(by_name):
     tensor = torch.ones(3)
-    with SkippedInit():
+    with skipped_init():
         given = torch.nn.init.normal_(tensor=tensor) if by_name else torch.nn.init.normal_(tensor)
         total = torch.add(tensor, tensor, alpha=2)
     assert given is tensor
