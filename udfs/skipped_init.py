@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,11 +18,16 @@ def skipped_init() -> AbstractContextManager[Any]:
 
     class SkippedInit(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, func: Callable[..., Any], _types: Any, *given: Any) -> Any:
-            args = given[0] if given else ()
-            named = (given[1] if len(given) > 1 else None) or {}
+            args, named = _args_and_kwargs(*given)
             if getattr(func, "__module__", None) == "torch.nn.init":
                 return named["tensor"] if "tensor" in named else args[0]
             return func(*args, **named)
 
     mode: AbstractContextManager[Any] = SkippedInit()
     return mode
+
+
+def _args_and_kwargs(
+    args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    return args, kwargs or {}
