@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_jobs.class_archive import class_archive_option, has_own_configuration
-from spark_jobs.delta_jars import PACKAGES, class_path_settings, fetch, known_jars, may_be_on_class_path
+from spark_jobs.delta_jars import (
+    PACKAGES,
+    class_path_settings,
+    fetch,
+    is_one_process,
+    known_jars,
+    may_be_on_class_path,
+)
 from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig, cache_folder
 
@@ -99,31 +106,13 @@ def open_session(config: SessionConfig, *, runs_stages: bool = False) -> SparkSe
 
 
 def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
-    from pyspark.sql import SparkSession
-
     # PySpark turns timestamps into local time whatever the session's time zone is.
     os.environ["TZ"] = "UTC"
     time.tzset()
     # Workers would otherwise start the system's Python, which lacks our packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("parrot").master(config.master)
-    jars = _delta_jars(config)
-    settings = {
-        **_LOCAL_SETTINGS,
-        **(class_path_settings(jars) if jars else {}),
-        "spark.driver.extraJavaOptions": _java_options(jars, may_write_archive=runs_stages),
-        **_workers(),
-        **_catalog_folder(config),
-        "spark.driver.memory": config.driver_memory,
-        "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
-        "spark.default.parallelism": str(config.shuffle_partitions),
-        **config.spark,
-    }
-    for key, value in settings.items():
-        builder = builder.config(key, value)
     try:
-        with _one_start_at_a_time(), _quiet_jvm():
-            session = (builder if jars else _with_delta_fetched(builder, config)).getOrCreate()
+        session = _started(config, runs_stages=runs_stages)
     except Exception as error:
         raise WarehouseError(
             f"Spark did not start: {str(error).splitlines()[0]}\n"
@@ -135,6 +124,28 @@ def _local_session(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
     return session
 
 
+def _started(config: SessionConfig, *, runs_stages: bool) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    jars = _delta_jars(config)
+    settings = {
+        **_LOCAL_SETTINGS,
+        **class_path_settings(jars),
+        "spark.driver.extraJavaOptions": _java_options(jars, may_write_archive=runs_stages),
+        **_workers(config),
+        **_catalog_folder(config),
+        "spark.driver.memory": config.driver_memory,
+        "spark.sql.shuffle.partitions": str(config.shuffle_partitions),
+        "spark.default.parallelism": str(config.shuffle_partitions),
+        **config.spark,
+    }
+    builder = SparkSession.builder.appName("parrot").master(config.master)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    with _one_start_at_a_time(), _quiet_jvm():
+        return (builder if jars else _with_delta_fetched(builder, config)).getOrCreate()
+
+
 def _leave_query_errors_to_us() -> None:
     """Spark 4 writes a faulty query with two stack traces to standard error, and then raises it all the same."""
     with contextlib.suppress(ImportError):  # Spark 3.5 does not
@@ -144,10 +155,17 @@ def _leave_query_errors_to_us() -> None:
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _workers() -> dict[str, str]:
-    """Workers of PySpark as it is installed here, where it is this Python that they run."""
-    is_ours = os.environ["PYSPARK_PYTHON"] == sys.executable and not has_own_configuration()
-    return {"spark.python.daemon.module": "udfs.python_daemon"} if is_ours else {}
+def _workers(config: SessionConfig) -> dict[str, str]:
+    """Workers of PySpark as it is installed here, where it is this Python that they run.
+
+    A cluster's workers may get our packages with a task only, after their daemon has started.
+    """
+    is_here = is_one_process(config.master) and os.environ["PYSPARK_PYTHON"] == sys.executable
+    return (
+        {"spark.python.daemon.module": "udfs.python_daemon"}
+        if is_here and not has_own_configuration()
+        else {}
+    )
 
 
 def _delta_jars(config: SessionConfig) -> tuple[Path, ...]:

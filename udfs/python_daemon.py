@@ -9,32 +9,34 @@ what it imports from an archive it compiles at each start. In a local session Py
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import MutableMapping, Sequence
-from importlib.util import find_spec
+from collections.abc import MutableMapping
+from importlib.machinery import PathFinder
 from typing import Any
 
 _ARCHIVES = (".zip", ".jar")
 
 
 def leave_archives_out(path: list[str], importers: MutableMapping[str, Any]) -> None:
-    """Take archives off a path, unless PySpark is only in one of them.
+    """Take the archives of PySpark's own folder off a path; nothing where PySpark is only in an archive.
 
     Args:
-        path: `sys.path`.
+        path: `sys.path`. Archives of the user's stay.
         importers: `sys.path_importer_cache`: what it knows of an archive is looked at anew at each task, too.
     """
-    before = list(path)
-    path[:] = _without_archives(before)
-    if find_spec("pyspark") is None:
-        path[:] = before
+    installed = PathFinder.find_spec("pyspark", [place for place in path if not place.endswith(_ARCHIVES)])
+    if installed is None or installed.origin is None:
         return
-    for name in [name for name in importers if any(f"{end}/" in f"{name}/" for end in _ARCHIVES)]:
+    home = os.path.realpath(os.path.dirname(installed.origin))
+
+    def is_sparks_archive(place: str) -> bool:
+        real = os.path.realpath(place)
+        return real.startswith(f"{home}/") and any(f"{end}/" in f"{real}/" for end in _ARCHIVES)
+
+    path[:] = [place for place in path if not is_sparks_archive(place)]
+    for name in [name for name in importers if is_sparks_archive(name)]:
         del importers[name]
-
-
-def _without_archives(path: Sequence[str]) -> list[str]:
-    return [place for place in path if not place.endswith(_ARCHIVES)]
 
 
 if __name__ == "__main__":

@@ -42,16 +42,13 @@ def uris(jars):
 
 @pytest.fixture
 def fetched(monkeypatch):
-    """Has the other process say what it is given, after Spark's own output, and counts how often it ran."""
-    runs = []
+    """Has the other process say what it is given, after Spark's own output."""
 
     def answering(said, code=0):
         def run(command, **kwargs):
-            runs.append(command)
             return subprocess.CompletedProcess(command, code, stdout=f"Ivy says\n{said}\n")
 
         monkeypatch.setattr(delta_jars.subprocess, "run", run)
-        return runs
 
     return answering
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +14,7 @@ import delta
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs.errors import WarehouseError
 from spark_jobs.sections import SessionConfig
 from spark_jobs.session import open_session
 
@@ -107,3 +109,21 @@ def test_otherwise_it_is_fetched_beside_the_users_packages(fetched, started):
     ((settings, packages),) = started
     assert packages == (["org.apache.hadoop:hadoop-aws:3.4.1", "a:b:1"] if fetched else [])
     assert "spark.driver.extraClassPath" not in settings
+
+
+@pytest.mark.parametrize(("master", "is_ours"), [("local[2,2]", True), ("local-cluster[1,1,1024]", False)])
+def test_workers_of_other_machines_start_as_spark_has_them(master, is_ours, started, monkeypatch):
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    open_session(SessionConfig(master=master))
+    ((settings, _),) = started
+    assert ("spark.python.daemon.module" in settings) is is_ours
+
+
+def test_without_delta_the_user_hears_of_it(monkeypatch):
+    def not_installed(folder):
+        raise ModuleNotFoundError("No package metadata was found for delta-spark")
+
+    monkeypatch.setattr("spark_jobs.session.known_jars", not_installed)
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
+    with pytest.raises(WarehouseError, match="did not start: No package metadata was found for delta-spark"):
+        open_session(SessionConfig())
